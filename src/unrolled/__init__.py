@@ -1,0 +1,87 @@
+"""Recurrent neural networks: write the equations once, train them on your file, look inside, ship them.
+
+The public names are below and nothing else; each loads its part of the package when it is first used, so that the
+command line answers before torch is there.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from unrolled import cells, errors, nn
+    from unrolled.cell import Cell, Initial, Program, Sizes, state, trace, vector
+    from unrolled.engine import Capture, Weights, explain, scan, step
+    from unrolled.layers import Pooling, Recurrent, Regularisation, accelerate, unroll
+    from unrolled.tasks import Classifier, LanguageModel, Regressor, load
+
+_HOME = {
+    "Cell": "unrolled.cell",
+    "Initial": "unrolled.cell",
+    "Program": "unrolled.cell",
+    "Sizes": "unrolled.cell",
+    "state": "unrolled.cell",
+    "trace": "unrolled.cell",
+    "vector": "unrolled.cell",
+    "Capture": "unrolled.engine",
+    "Weights": "unrolled.engine",
+    "explain": "unrolled.engine",
+    "scan": "unrolled.engine",
+    "step": "unrolled.engine",
+    "Pooling": "unrolled.layers",
+    "Recurrent": "unrolled.layers",
+    "Regularisation": "unrolled.layers",
+    "accelerate": "unrolled.layers",
+    "unroll": "unrolled.layers",
+    "Classifier": "unrolled.tasks",
+    "LanguageModel": "unrolled.tasks",
+    "Regressor": "unrolled.tasks",
+    "load": "unrolled.tasks",
+}
+_MODULES = ("cells", "errors", "nn")
+
+__all__ = [
+    "Capture",
+    "Cell",
+    "Classifier",
+    "Initial",
+    "LanguageModel",
+    "Pooling",
+    "Program",
+    "Recurrent",
+    "Regressor",
+    "Regularisation",
+    "Sizes",
+    "Weights",
+    "__version__",
+    "accelerate",
+    "cells",
+    "errors",
+    "explain",
+    "load",
+    "nn",
+    "scan",
+    "state",
+    "step",
+    "trace",
+    "unroll",
+    "vector",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load the part of the package that `name` lives in (PEP 562) and remember it."""
+    if name in _MODULES:
+        return import_module(f"unrolled.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'unrolled' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
