@@ -1,0 +1,49 @@
+"""One task a file: what it reads, its model, its loss, its metrics, its answers. Heavy parts load when used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
+from unrolled.tasks.registry import TASKS, Task
+
+if TYPE_CHECKING:
+    from unrolled.tasks.estimators import Classifier, LanguageModel, Regressor, load
+    from unrolled.tasks.model import TaskModel
+    from unrolled.tasks.run import open_run
+    from unrolled.tasks.training import RunResult
+
+_HOME = {
+    "Classifier": "unrolled.tasks.estimators",
+    "LanguageModel": "unrolled.tasks.estimators",
+    "Regressor": "unrolled.tasks.estimators",
+    "RunResult": "unrolled.tasks.training",
+    "TaskModel": "unrolled.tasks.model",
+    "load": "unrolled.tasks.estimators",
+    "open_run": "unrolled.tasks.run",
+}
+
+__all__ = [
+    "TASKS",
+    "Classifier",
+    "ClassifyOptions",
+    "Common",
+    "LanguageModel",
+    "LanguageOptions",
+    "NetworkOptions",
+    "RegressOptions",
+    "Regressor",
+    "RunResult",
+    "Task",
+    "TaskModel",
+    "load",
+    "open_run",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load the part that `name` lives in (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'unrolled.tasks' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,139 @@
+"""The options of every task as dataclasses: a default, a type and a help text each; no torch here.
+
+`Common` says which run is made and means the same for every task. `NetworkOptions` says which network is trained and
+how; each task adds its own fields and its own defaults. The command line and the estimators are both made from these.
+"""
+
+# `option` is `field` with a help text, so calling it for a default is what dataclasses want.
+# ruff: noqa: RUF009
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+UNITS = ("char", "byte", "word", "subword")
+
+
+def option(default: Any, help: str, **metadata: Any) -> Any:  # noqa: A002
+    """A dataclass field with a help text; `choices` may name the values there are."""
+    return field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclass(kw_only=True)
+class Common:
+    """Which run: its data, its folder, its limits. The same for every task."""
+
+    data: Path | None = option(None, "training file or folder", positional=True)
+    out: Path | None = option(None, "run folder to write; default: the next free runs/TASK-NNN")
+    valid: Path | None = option(None, "validation file; default: a part of the training data is held out")
+    test: Path | None = option(None, "test file, measured once at the end")
+    seed: int = option(0, "seed of the starting weights, the order of the data and dropout")
+    max_time: float | None = option(None, "time limit, validation included", unit="seconds")
+    epochs: int | None = option(None, "passes over the training part; default: the task's own number")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    threads: int | None = option(None, "processor threads; default: what torch chooses")
+    resume: bool = option(False, "go on with the run in --out; only time, epochs, device and threads may change")
+    from_run: Path | None = option(None, "start from another run's weights", name="from")
+    group: str | None = option(None, "column whose rows with one value never part between training and validation")
+
+
+RESUMABLE = ("max_time", "epochs", "device", "threads", "resume")
+
+
+@dataclass(kw_only=True)
+class NetworkOptions:
+    """Which recurrent network and how it is trained. Tasks override the defaults."""
+
+    cell: str = option("lstm", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
+    hidden: int = option(128, "hidden units of a layer")
+    layers: int = option(1, "recurrent layers")
+    embedding: int = option(128, "numbers that stand for one unit of text")
+    input_dropout: float = option(0.0, "share of the input dropped")
+    dropout: float = option(0.0, "share dropped between the layers and before the output")
+    variational: bool = option(True, "the same dropout mask at every step of a sequence")
+    zoneout: float = option(0.0, "share of the state kept from the step before")
+    recurrent_dropout: float = option(0.0, "share of the state's update dropped")
+    weight_drop: float = option(0.0, "share of the recurrent weights dropped")
+    layer_norm: bool = option(False, "normalise each layer's output")
+    batch_size: int = option(32, "sequences in a batch")
+    optimiser: str = option("adamw", "how the weights are moved", choices=("adamw", "sgd"))
+    learning_rate: float = option(1e-3, "highest learning rate")
+    weight_decay: float = option(0.01, "weight decay")
+    warmup: float = option(0.1, "share of the steps in which the learning rate rises")
+    decay: str = option("cosine", "how the learning rate falls", choices=("cosine", "linear", "constant"))
+    clip: float = option(1.0, "largest norm of the gradient")
+    patience: int = option(0, "evaluations without gain before stopping early; 0: never")
+    validation: float = option(0.1, "share of the data held out where no validation file is given")
+
+
+@dataclass(kw_only=True)
+class TextOptions:
+    """How text becomes numbers."""
+
+    units: str = option("word", "what one step reads", choices=UNITS)
+    vocabulary_size: int | None = option(None, "most units known (subword: exactly so many are learnt)")
+    minimum: int = option(1, "units seen less often are unknown")
+
+
+@dataclass(kw_only=True)
+class LanguageOptions(TextOptions, NetworkOptions):
+    """Options of `unrolled train language`."""
+
+    text: str = option("text", "column of a table that holds the text")
+    units: str = option("char", "what one step reads", choices=UNITS)
+    hidden: int = option(512, "hidden units of a layer")
+    embedding: int = option(64, "numbers that stand for one unit of text")
+    tied: bool = option(False, "one matrix for the embedding and the output")
+    batch_size: int = option(32, "parallel streams through the text")
+    window: int = option(64, "steps that the gradient goes back (truncated back-propagation through time)")
+    learning_rate: float = option(4e-3, "highest learning rate")
+    warmup: float = option(0.05, "share of the steps in which the learning rate rises")
+
+
+@dataclass(kw_only=True)
+class SequenceOptions(TextOptions, NetworkOptions):
+    """What the tasks with one answer a sequence have in common."""
+
+    bidirectional: bool = option(True, "read each sequence in both directions")
+    pooling: str = option("max", "how the steps become one vector", choices=("last", "mean", "max", "attention"))
+    vectors: Path | None = option(None, "pretrained word vectors (GloVe or fastText text format)")
+    freeze_vectors: bool = option(False, "leave the pretrained vectors as they are")
+
+
+@dataclass(kw_only=True)
+class ClassifyOptions(SequenceOptions):
+    """Options of `unrolled train classify`."""
+
+    text: str = option("text", "column that holds the text")
+    label: str = option("label", "column that holds the label")
+    separator: str | None = option(None, "several labels a row, parted by this; default: one label a row")
+    class_weights: str = option("none", "weight of each class in the loss", choices=("none", "balanced"))
+    cell: str = option("gru", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
+    input_dropout: float = option(0.3, "share of the input dropped")
+    dropout: float = option(0.5, "share dropped between the layers and before the output")
+    minimum: int = option(2, "units seen less often are unknown")
+
+
+@dataclass(kw_only=True)
+class RegressOptions(SequenceOptions):
+    """Options of `unrolled train regress`."""
+
+    target: tuple[str, ...] = option(("target",), "column or columns that hold the numbers to learn")
+    text: str | None = option(None, "column that holds the text; default: the other columns are numbers")
+    sequence: str | None = option(None, "column that names the sequence a row is a step of; default: a row a sequence")
+    bidirectional: bool = option(False, "read each sequence in both directions")
+    pooling: str = option("last", "how the steps become one vector", choices=("last", "mean", "max", "attention"))
+    hidden: int = option(64, "hidden units of a layer")
+    learning_rate: float = option(2e-3, "highest learning rate")
+
+
+def changed(options: object, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a dataclass that are not at their default."""
+    found: dict[str, Any] = {}
+    for entry in fields(options):  # type: ignore[arg-type]
+        value = getattr(options, entry.name)
+        if entry.name not in without and value != entry.default:
+            found[entry.name] = value
+    return found

@@ -1,0 +1,75 @@
+"""The tasks there are. A row here says what the command line must know; the code loads when the task is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
+
+if TYPE_CHECKING:
+    from unrolled.tasks.events import Event
+    from unrolled.tasks.model import TaskModel
+    from unrolled.tasks.training import RunResult
+    from unrolled.train import Observer
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: its name on the command line, a line of help, its options and where its code is."""
+
+    name: str
+    summary: str
+    options: type[NetworkOptions]
+    home: str
+
+    @property
+    def model(self) -> type[TaskModel]:
+        """The class that reads, builds, trains and answers for this task."""
+        module, _, name = self.home.partition(":")
+        found: type[TaskModel] = getattr(import_module(module), name)
+        return found
+
+    def train(
+        self,
+        options: NetworkOptions,
+        common: Common,
+        observers: Sequence[Observer] = (),
+        notify: Callable[[Event], None] | None = None,
+        command: str = "",
+    ) -> RunResult:
+        """Train on `common.data`, write the run folder, measure it.
+
+        `notify` is told what is known before training (`tasks.events`). `command` goes into config.json.
+        Raises DataError, ArgumentError, RunError or TrainingError; bad data leaves no folder behind.
+        """
+        from unrolled.tasks.training import train_run
+
+        return train_run(self, options, common, observers, notify or (lambda event: None), command)
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            "language",
+            "learn a text, unit by unit, to continue, complete and score it",
+            LanguageOptions,
+            "unrolled.tasks.language:LanguageTask",
+        ),
+        Task(
+            "classify",
+            "learn one label, or several, for each sequence",
+            ClassifyOptions,
+            "unrolled.tasks.classify:ClassifyTask",
+        ),
+        Task(
+            "regress",
+            "learn one number, or several, for each sequence",
+            RegressOptions,
+            "unrolled.tasks.regress:RegressTask",
+        ),
+    )
+}
