@@ -1,0 +1,8 @@
+"""From a model's scores to an answer: sampling, completing words. NumPy alone."""
+
+from __future__ import annotations
+
+from unrolled.decode.sampling import Sampling, log_softmax, softmax
+from unrolled.decode.words import Kind, WordBeam, kind_of
+
+__all__ = ["Kind", "Sampling", "WordBeam", "kind_of", "log_softmax", "softmax"]
