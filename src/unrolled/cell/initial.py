@@ -30,7 +30,9 @@ class Initial:
 
     def __post_init__(self) -> None:
         if self.chrono is not None and self.chrono < 3:
-            raise ArgumentError(f"chrono is {self.chrono} steps, but it must be at least 3; give the longest dependency.")
+            raise ArgumentError(
+                f"chrono is {self.chrono} steps, but it must be at least 3; give the longest dependency."
+            )
 
 
 def initial_values(

@@ -74,7 +74,10 @@ def _sum(terms: list[Any]) -> Any:
 
 
 def _product(factors: list[Any]) -> Any:
-    return ("mul", *sorted((f for factor in factors for f in (factor[1:] if factor[0] == "mul" else (factor,))), key=repr))
+    return (
+        "mul",
+        *sorted((f for factor in factors for f in (factor[1:] if factor[0] == "mul" else (factor,))), key=repr),
+    )
 
 
 def _negated(key: Any) -> Any:

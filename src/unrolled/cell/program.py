@@ -90,7 +90,7 @@ class Program:
     @cached_property
     def gate_values(self) -> dict[str, int]:
         """The node that is the value of each gate: the operation that consumes x.k."""
-        named = {label: i for i, label in self.labels}
+        named = {label: i for i, label in self.labels if label not in self.state}
         return {gate: named.get(gate, _gate_value(self, gate)) for gate in self.gates}
 
     def parameters(self, sizes: Sizes) -> dict[str, tuple[int, ...]]:
@@ -131,7 +131,9 @@ class Program:
         """The program that `to_json` wrote; CellError where the data is not one."""
         try:
             if data["format"] != FORMAT:
-                raise CellError(f"the program of a cell has format {data['format']!r}, but this version reads {FORMAT}.")
+                raise CellError(
+                    f"the program of a cell has format {data['format']!r}, but this version reads {FORMAT}."
+                )
             return cls(
                 gates=tuple(data["gates"]),
                 state=dict(data["state"]),
@@ -147,7 +149,9 @@ class Program:
                 labels=tuple((i, label) for i, label in data["labels"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CellError(f"the program of a cell is damaged ({error!r}); write it again with Program.to_json.") from None
+            raise CellError(
+                f"the program of a cell is damaged ({error!r}); write it again with Program.to_json."
+            ) from None
 
 
 def check_sizes(program: Program, sizes: Sizes) -> None:
@@ -178,7 +182,9 @@ def check(program: Program) -> None:
         if field_.name in ("output", "heads") and not isinstance(getattr(program, field_.name), int):
             raise CellError(f"the {field_.name} of a cell's program must be a whole number.")
     if len(program.next) != len(program.state) or not program.state or not program.gates or program.heads < 1:
-        raise CellError(f"{program.name} needs at least one gate, one state, one head and a next value for every state.")
+        raise CellError(
+            f"{program.name} needs at least one gate, one state, one head and a next value for every state."
+        )
     _check_widths(program)
     for i, node in enumerate(program.nodes):
         if any(not isinstance(a, int) or not 0 <= a < i for a in node.arguments):
@@ -188,7 +194,9 @@ def check(program: Program) -> None:
                 raise CellError(f"node {i} of {program.name} is a constant without a number.")
         elif node.operation in declared:
             if node.name not in declared[node.operation] or len(node.arguments) != (node.operation == "product"):
-                raise CellError(f"node {i} of {program.name} reads the {node.operation} {node.name!r}, which is not declared.")
+                raise CellError(
+                    f"node {i} of {program.name} reads the {node.operation} {node.name!r}, which is not declared."
+                )
         elif node.operation not in OPERATIONS or len(node.arguments) != OPERATIONS[node.operation].arity:
             raise CellError(f"node {i} of {program.name} is {node.operation!r}, which is not in the operation table.")
     if any(not isinstance(i, int) or not 0 <= i < len(program.nodes) for i in (program.output, *program.next)):
@@ -198,7 +206,11 @@ def check(program: Program) -> None:
 
 def _check_widths(program: Program) -> None:
     ends = [end for pair in program.products.values() for end in pair]
-    for size in (*program.state.values(), *ends, *(v.size for v in (*program.vectors.values(), *program.noise.values()))):
+    for size in (
+        *program.state.values(),
+        *ends,
+        *(v.size for v in (*program.vectors.values(), *program.noise.values())),
+    ):
         if size not in WIDTHS:
             raise CellError(f"{program.name} declares the size {size!r}, but it must be 'hidden' or 'output'.")
 
@@ -212,10 +224,14 @@ def _check_products(program: Program) -> None:
                 "declare a further matrix in `products`."
             )
     if len({program.widths[program.nodes[i].arguments[0]] for i in program.recurrent.values()}) > 1:
-        raise CellError(f"the recurrent products of {program.name} read values of different widths; use `products` for one.")
+        raise CellError(
+            f"the recurrent products of {program.name} read values of different widths; use `products` for one."
+        )
     for width, i in zip(program.state.values(), program.next, strict=True):
         if program.projects and program.widths[i] not in (width, "any"):
-            raise CellError(f"a state of {program.name} is {width} wide, but its next value is {program.widths[i]} wide.")
+            raise CellError(
+                f"a state of {program.name} is {width} wide, but its next value is {program.widths[i]} wide."
+            )
 
 
 def _widths(program: Program) -> tuple[str, ...]:
@@ -234,7 +250,9 @@ def _widths(program: Program) -> tuple[str, ...]:
         else:
             found = {widths[a] for a in node.arguments} - {"any"}
             if len(found) > 1 and program.projects:
-                raise CellError(f"{program.name} combines a hidden with an output value unit by unit; a product must lie between.")
+                raise CellError(
+                    f"{program.name} combines a hidden with an output value unit by unit; a product must lie between."
+                )
             width = next(iter(sorted(found)), "any")
         widths.append(width)
     return tuple(widths)

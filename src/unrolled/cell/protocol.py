@@ -25,7 +25,9 @@ class Sizes:
 
     def __post_init__(self) -> None:
         if self.input < 0 or self.hidden < 1 or self.output < 1:
-            raise ArgumentError(f"sizes {self.input}, {self.hidden}, {self.output} were given; hidden and output need at least 1.")
+            raise ArgumentError(
+                f"sizes {self.input}, {self.hidden}, {self.output} were given; hidden and output need at least 1."
+            )
 
     def of(self, width: str) -> int:
         return self.hidden if width == "hidden" else self.output

@@ -114,15 +114,21 @@ class Symbol:
         if isinstance(exponent, int) and 1 <= exponent <= 8:
             half = self if exponent == 1 else self ** (exponent // 2)
             return half if exponent == 1 else half * half * self if exponent % 2 else half * half
-        raise CellError(f"a power of {exponent} was used in a cell, which may use 0.5 and 1 to 8; write exp(a * log(x)).")
+        raise CellError(
+            f"a power of {exponent} was used in a cell, which may use 0.5 and 1 to 8; write exp(a * log(x))."
+        )
 
     def __matmul__(self, other: Any) -> Symbol:
-        raise CellError("a matrix product `@` was used in a cell; write u.k, u('k', operand) or declare it in `products`.")
+        raise CellError(
+            "a matrix product `@` was used in a cell; write u.k, u('k', operand) or declare it in `products`."
+        )
 
     __rmatmul__ = __matmul__
 
     def __bool__(self) -> bool:
-        raise CellError("update branches on the value of a symbol; use where(condition, a, b), which both engines can run.")
+        raise CellError(
+            "update branches on the value of a symbol; use where(condition, a, b), which both engines can run."
+        )
 
     def __float__(self) -> float:
         raise CellError("update turns a symbol into a Python number; use the functions of unrolled.cell or of torch.")
@@ -157,4 +163,6 @@ def call_foreign(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> A
     try:
         return function(*args, **kwargs)
     except TypeError as error:
-        raise CellError(f"{name} was called in a cell with arguments that its equations cannot express ({error}).") from None
+        raise CellError(
+            f"{name} was called in a cell with arguments that its equations cannot express ({error})."
+        ) from None

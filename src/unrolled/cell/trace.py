@@ -38,7 +38,9 @@ class Products:
 
     def __call__(self, name: str, operand: Any) -> Any:
         if name not in self._names:
-            raise CellError(f"{self._owner}.update multiplies by {name!r}, but the cell declares {', '.join(self._names)}.")
+            raise CellError(
+                f"{self._owner}.update multiplies by {name!r}, but the cell declares {', '.join(self._names)}."
+            )
         return self._multiply(name, operand)
 
     def __getattr__(self, name: str) -> Any:
@@ -72,7 +74,9 @@ def trace(cell: Cell | Program) -> Program:
     extras = leaves("p", "parameter", ("parameter", cell.vectors), ("noise", cell.noise))
     returned, labels = _run(cell, gates, products, states, extras)
     if not (isinstance(returned, tuple) and len(returned) == 2 and hasattr(returned[1], "_asdict")):
-        raise CellError(f"{owner}.update must return its output and self.next(...), such as `return h, self.next(h=h)`.")
+        raise CellError(
+            f"{owner}.update must return its output and self.next(...), such as `return h, self.next(h=h)`."
+        )
     output = builder.wrap(returned[0], "the output").index
     following = tuple(builder.wrap(v, f"the next {k}").index for k, v in returned[1]._asdict().items())
     return _pruned(cell, builder.nodes, output, following, labels)
@@ -86,13 +90,17 @@ def _check_declaration(cell: Cell, owner: str) -> None:
     extras = [*cell.vectors, *cell.noise]
     for name in (*names, *cell.state, *extras):
         if not name.isidentifier() or name.startswith("_"):
-            raise CellError(f"{owner} declares the name {name!r}; names of gates, states and vectors must be plain Python names.")
+            raise CellError(
+                f"{owner} declares the name {name!r}; names of gates, states and vectors must be plain Python names."
+            )
     if len(set(names)) != len(names) or len(set(extras)) != len(extras):
         raise CellError(f"{owner} declares a name twice among its gates and products or its vectors and noise.")
     try:
         hash(cell)
     except TypeError:
-        raise CellError(f"{owner} has a field that cannot be hashed; make it a frozen dataclass of plain values.") from None
+        raise CellError(
+            f"{owner} has a field that cannot be hashed; make it a frozen dataclass of plain values."
+        ) from None
 
 
 def _run(cell: Cell, x: Leaves, u: Products, s: Leaves, p: Leaves) -> tuple[Any, dict[str, Symbol]]:
@@ -125,7 +133,9 @@ def _pruned(
             open_.extend(nodes[i].arguments)
     order = sorted(needed)
     place = {old: new for new, old in enumerate(order)}
-    kept = tuple(Node(n.operation, tuple(place[a] for a in n.arguments), n.name, n.value) for n in (nodes[i] for i in order))
+    kept = tuple(
+        Node(n.operation, tuple(place[a] for a in n.arguments), n.name, n.value) for n in (nodes[i] for i in order)
+    )
     return Program(
         gates=tuple(cell.gates),
         state=dict(cell.state),

@@ -22,7 +22,9 @@ def zoneout(program: Program, rates: Mapping[str, float]) -> Program:
     output = program.output
     for name, rate in rates.items():
         if name not in program.state:
-            raise ArgumentError(f"zoneout was asked for the state {name!r}, but {program.name} has {', '.join(program.state)}.")
+            raise ArgumentError(
+                f"zoneout was asked for the state {name!r}, but {program.name} has {', '.join(program.state)}."
+            )
         if _rate(rate, "zoneout") == 0.0:
             continue
         place = list(program.state).index(name)
@@ -35,9 +37,7 @@ def zoneout(program: Program, rates: Mapping[str, float]) -> Program:
     return _rebuilt(program, builder, noise, output, following)
 
 
-def recurrent_dropout(
-    program: Program, rate: float, *, frequency: Literal["step", "sequence"] = "sequence"
-) -> Program:
+def recurrent_dropout(program: Program, rate: float, *, frequency: Literal["step", "sequence"] = "sequence") -> Program:
     """Drop units of what the recurrent matrices read, by default the same ones at every step (Gal & Ghahramani 2016).
 
     The kept units are divided by 1 - rate; in evaluation nothing is dropped. Raises ArgumentError for a rate outside [0, 1).
@@ -53,7 +53,11 @@ def recurrent_dropout(
             old = node.arguments[0]
             if old not in masks:
                 width = _width(program.widths[old] if program.widths[old] != "any" else "hidden")
-                name = _declare(noise, "dropout" if not masks else f"dropout_{len(masks) + 1}", Noise(frequency, 1 - rate, 1 / (1 - rate), width))
+                name = _declare(
+                    noise,
+                    "dropout" if not masks else f"dropout_{len(masks) + 1}",
+                    Noise(frequency, 1 - rate, 1 / (1 - rate), width),
+                )
                 masks[old] = (Symbol(builder, place[old]) * builder.add(Node("noise", name=name))).index
             arguments = (masks[old],)
         place.append(builder.add(Node(node.operation, arguments, node.name, node.value)).index)

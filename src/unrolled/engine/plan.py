@@ -1,0 +1,64 @@
+"""What an engine is asked to do, without the numbers: enough to decide, to compile and to explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from unrolled.cell import Program, Sizes
+from unrolled.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One call of `scan`: B rows, T steps (`ragged`: rows end early), and whether gradients are wanted."""
+
+    program: Program
+    sizes: Sizes
+    batch: int
+    steps: int
+    dtype: torch.dtype
+    device: torch.device
+    has_input: bool = True
+    ragged: bool = False
+    reverse: bool = False
+    gradient: bool = False
+    noise: bool = False
+    capture: tuple[str, ...] = ()
+
+
+@dataclass
+class Capture:
+    """Asks `scan` for values at every step: names of gates and states go in, tensors (B, T, H) are found under them.
+
+    A gate's value is that of the operation which consumes it (after its sigmoid or tanh); a state named like a gate wins.
+    """
+
+    names: tuple[str, ...]
+    values: dict[str, Tensor] = field(default_factory=dict)
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.values = names, {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.values:
+            raise ArgumentError(f"{name!r} was not captured; there are {', '.join(self.values) or 'no values yet'}.")
+        return self.values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def nodes(self, program: Program) -> dict[str, int]:
+        """Which node of the program each name stands for."""
+        found = {}
+        following = dict(zip(program.state, program.next, strict=True))
+        for name in self.names:
+            index = following.get(name, program.gate_values.get(name, -1))
+            if index < 0:
+                there = ", ".join(dict.fromkeys((*program.state, *program.gates)))
+                raise ArgumentError(f"{program.name} has no gate or state {name!r} to capture, but {there}.")
+            found[name] = index
+        return found

@@ -1,0 +1,196 @@
+"""`scan`: a cell over whole sequences by the engine that fits; `step`: one time step; `explain`: which engine and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unrolled.cell import Cell, Program, ProgramCell, trace
+from unrolled.engine import native, reference
+from unrolled.engine.plan import Capture, Plan
+from unrolled.engine.weights import Weights, check_state, initial_state
+from unrolled.errors import ArgumentError, EngineError
+
+# In the order in which "auto" asks them; the reference takes everything.
+ENGINES = {"native": native.refuse, "reference": reference.refuse}
+_log = logging.getLogger("unrolled.engine")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which engine a call runs on, and why the others do not."""
+
+    engine: str
+    refusals: Mapping[str, str]
+    plan: Plan
+
+    def __str__(self) -> str:
+        p = self.plan
+        what = (f"{p.program.name}, {p.batch} rows x {p.steps} steps, {p.sizes.input} -> {p.sizes.hidden} units"
+                f"{f' -> {p.sizes.output}' if p.sizes.output != p.sizes.hidden else ''}, "
+                f"{str(p.dtype).removeprefix('torch.')} on {p.device}, {'with' if p.gradient else 'without'} gradients")  # fmt: skip
+        lines = [f"{what}: engine {self.engine}"]
+        return "\n".join(lines + [f"  not {name}: {why}" for name, why in self.refusals.items()])
+
+
+def scan(
+    cell: Cell | Program,
+    weights: Weights,
+    xs: Tensor | None,
+    state: Any = None,
+    *,
+    steps: int | None = None,
+    noise: Mapping[str, Tensor] | None = None,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    capture: Capture | None = None,
+    engine: str = "auto",
+) -> tuple[Tensor, Any]:
+    """Run a cell over sequences: xs (B, T, F) -> outputs (B, T, O) and the last state, a named tuple of (B, size).
+
+    `xs=None, steps=T` runs without input. Past its length (B,) a row's state is frozen and its output 0. `reverse` reads from
+    the end; outputs stay in the order of time. `noise` gives values to the noise operands (left out: their mean). `capture`
+    is filled with gates and states at every step. `engine` is "auto", "native" or "reference".
+
+    Raises ArgumentError where shapes do not fit, EngineError where the named engine cannot take the call.
+    """
+    plan, state = _planned(cell, weights, xs, state, steps, noise, lengths, reverse, capture)
+    if plan.steps == 0 or plan.batch == 0:
+        empty = weights.W.new_zeros(plan.batch, plan.steps, plan.sizes.of(plan.program.output_width))
+        for name in capture or ():
+            capture.values[name] = empty.new_zeros(plan.batch, plan.steps, plan.sizes.hidden)  # type: ignore[union-attr]  # not None
+        return empty, state
+    chosen = choose(plan, engine).engine
+    inputs = None if xs is None else xs.transpose(0, 1)
+    if chosen == "native" and inputs is not None:
+        outputs, state = native.scan(plan, weights, inputs, state, lengths)
+    else:
+        outputs, state = reference.scan(
+            _as_cell(cell), plan, weights, inputs, state, lengths, noise or {}, capture or Capture()
+        )
+    return outputs.transpose(0, 1), state
+
+
+def step(
+    cell: Cell | Program,
+    weights: Weights,
+    x: Tensor | None,
+    state: Any = None,
+    *,
+    noise: Mapping[str, Tensor] | None = None,
+    capture: Capture | None = None,
+    engine: str = "auto",
+) -> tuple[Tensor, Any]:
+    """One time step: x (B, F) -> output (B, O) and the next state; folding it over a sequence equals `scan`."""
+    xs = None if x is None else x.unsqueeze(1)
+    each = {k: v.unsqueeze(1) if trace(cell).noise[k].frequency == "step" else v for k, v in (noise or {}).items()}
+    outputs, state = scan(
+        cell, weights, xs, state, steps=1 if x is None else None, noise=each, capture=capture, engine=engine
+    )
+    return outputs[:, 0], state
+
+
+def explain(
+    cell: Cell | Program,
+    weights: Weights,
+    xs: Tensor | None,
+    state: Any = None,
+    *,
+    steps: int | None = None,
+    noise: Mapping[str, Tensor] | None = None,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    capture: Capture | None = None,
+    engine: str = "auto",
+) -> Explanation:
+    """Which engine `scan` would take with the same arguments, and why not the others; nothing is computed."""
+    plan, _ = _planned(cell, weights, xs, state, steps, noise, lengths, reverse, capture)
+    return choose(plan, engine)
+
+
+def choose(plan: Plan, engine: str = "auto") -> Explanation:
+    """The first engine that takes the plan, or the one asked for; EngineError with its reason where it cannot."""
+    if engine not in (*ENGINES, "auto"):
+        raise EngineError(f"there is no engine {engine!r}, but auto, {', '.join(ENGINES)}.")
+    refusals: dict[str, str] = {}
+    for name, refuse in ENGINES.items():
+        reason = refuse(plan)
+        if engine == name and reason is not None:
+            raise EngineError(f"the engine {name} cannot run this: {reason}; use engine='auto'.")
+        if engine == name or (engine == "auto" and reason is None):
+            if refusals and engine == "auto":
+                _tell(name, plan.program.name, "; ".join(f"not {n}: {why}" for n, why in refusals.items()))
+            return Explanation(name, refusals, plan)
+        refusals[name] = reason if reason is not None else f"{engine} was asked for"
+    raise AssertionError("the reference takes every plan")
+
+
+@lru_cache(maxsize=256)
+def _tell(engine: str, cell: str, reasons: str) -> None:
+    """Say once for each reason that a faster engine was passed over."""
+    _log.info("%s runs on the engine %s (%s)", cell, engine, reasons)
+
+
+def _as_cell(cell: Cell | Program) -> Cell:
+    return ProgramCell(cell) if isinstance(cell, Program) else cell
+
+
+def _planned(
+    cell: Cell | Program, weights: Weights, xs: Tensor | None, state: Any, steps: int | None,
+    noise: Mapping[str, Tensor] | None, lengths: Tensor | None, reverse: bool, capture: Capture | None,
+) -> tuple[Plan, Any]:  # fmt: skip
+    """Check the arguments of a call and say in a plan what they ask for."""
+    program = trace(cell)
+    sizes = weights.sizes(program)
+    batch, count = _extent(sizes.input, xs, state, steps, lengths)
+    like = weights.W if xs is None else xs
+    if like.dtype != weights.W.dtype or like.device != weights.W.device:
+        raise ArgumentError(
+            f"the input is {like.dtype} on {like.device}, but the weights are {weights.W.dtype} on {weights.W.device}; "
+            "move one to the other."
+        )
+    if state is None:
+        state = initial_state(program, sizes, batch, like.dtype, like.device)
+    else:
+        state = check_state(program, sizes, state, batch)
+    if lengths is not None and (tuple(lengths.shape) != (batch,) or lengths.is_floating_point()):
+        raise ArgumentError(
+            f"lengths has the shape {tuple(lengths.shape)}, but needs a whole number for each of {batch} rows."
+        )
+    if lengths is not None and batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= count:
+        raise ArgumentError(
+            f"lengths go from {int(lengths.min())} to {int(lengths.max())}, but the input has {count} steps."
+        )
+    for name in noise or {}:
+        if name not in program.noise:
+            raise ArgumentError(
+                f"noise was given for {name!r}, but {program.name} has {', '.join(program.noise) or 'none'}."
+            )
+    if capture is not None:
+        capture.nodes(program)
+    ragged = lengths is not None
+    tensors = (like, *weights.as_dict().values(), *state)
+    gradient = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
+    plan = Plan(program, sizes, batch, count, like.dtype, like.device, xs is not None, ragged, reverse, gradient,
+                bool(noise), capture.names if capture else ())  # fmt: skip
+    return plan, state
+
+
+def _extent(features: int, xs: Tensor | None, state: Any, steps: int | None, lengths: Tensor | None) -> tuple[int, int]:
+    """Rows and steps of a call."""
+    if xs is None:
+        if steps is None or steps < 0:
+            raise ArgumentError("scan was given neither an input nor a number of steps; give xs (B, T, F) or steps=T.")
+        rows = state[0].shape[0] if state is not None else lengths.shape[0] if lengths is not None else 1
+        return rows, steps
+    if xs.dim() != 3 or xs.shape[2] != features:
+        raise ArgumentError(f"the input has the shape {tuple(xs.shape)}, but it must be (B, T, {features}).")
+    if steps is not None and steps != xs.shape[1]:
+        raise ArgumentError(f"steps is {steps}, but the input has {xs.shape[1]} steps; leave steps out.")
+    return xs.shape[0], xs.shape[1]
