@@ -1,0 +1,88 @@
+"""Sequences from the arrays of an .npz file, of which nothing is ever executed."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from unrolled.data.arrays import Numbers
+from unrolled.data.problems import listed, nearest
+from unrolled.data.text import missing
+from unrolled.errors import DataError
+
+_LENGTHS = "lengths"
+
+
+def read_archive(path: Path, inputs: str, targets: tuple[str, ...]) -> tuple[list[Numbers], Numbers | None]:
+    """Sequences `(T_n, F)` from the array `inputs`, cut by "lengths" if there, and targets `(N, K)`. DataError."""
+    wanted = (inputs, *targets)
+    arrays = _load(path, wanted)
+    values = _finite(arrays[inputs], inputs, path)
+    if values.ndim not in (2, 3) or not values.size:
+        raise DataError(
+            f"array {inputs!r} has shape {values.shape}; give (sequences, steps) or (sequences, steps, features)", path
+        )
+    sequences = list(values if values.ndim == 3 else values[:, :, None])
+    if _LENGTHS in arrays:
+        sequences = _cut(sequences, arrays[_LENGTHS], path)
+    if not targets:
+        return sequences, None
+    columns = [_finite(arrays[name], name, path) for name in targets]
+    for name, column in zip(targets, columns, strict=True):
+        if column.ndim not in (1, 2) or len(column) != len(sequences):
+            raise DataError(
+                f"array {name!r} has shape {column.shape} for {len(sequences)} sequences; give one row of it for each",
+                path,
+            )
+    return sequences, np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1)
+
+
+def _load(path: Path, wanted: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(
+                    "this is a single array, and an .npz archive is needed; write it with numpy.savez", path
+                )
+            for name in wanted:
+                if name not in archive.files:
+                    there = f"{listed(archive.files)}{nearest(name, archive.files)}"
+                    raise DataError(f"there is no array {name!r}; the arrays are {there}", path)
+            return {name: archive[name] for name in {*wanted, *({_LENGTHS} & set(archive.files))}}
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        reason = "it holds pickled objects" if "pickle" in str(error) else "it is damaged or no .npz archive"
+        raise DataError(
+            f"the arrays cannot be loaded ({reason}); write plain number arrays with numpy.savez", path
+        ) from None
+
+
+def _finite(array: npt.NDArray[np.generic], name: str, path: Path) -> Numbers:
+    """The array as float32, all of it finite."""
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"array {name!r} holds {array.dtype}, and numbers are needed; convert it", path)
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float32)
+    bad = np.argwhere(~np.isfinite(numbers))
+    if len(bad):
+        place = ", ".join(str(index) for index in bad[0].tolist())
+        raise DataError(f"array {name!r} is not a finite number at [{place}]; mend or leave out that sequence", path)
+    return numbers
+
+
+def _cut(sequences: list[Numbers], lengths: npt.NDArray[np.generic], path: Path) -> list[Numbers]:
+    longest = len(sequences[0])
+    if lengths.shape != (len(sequences),) or lengths.dtype.kind not in "iu":
+        raise DataError(
+            f"array 'lengths' must be {len(sequences)} whole numbers, one for each sequence; write it so", path
+        )
+    whole = lengths.astype(np.int64)
+    if whole.min() < 1 or whole.max() > longest:
+        raise DataError(f"array 'lengths' must lie between 1 and the {longest} steps there are; mend it", path)
+    return [sequence[:length] for sequence, length in zip(sequences, whole.tolist(), strict=True)]

@@ -1,0 +1,93 @@
+"""Batches of sequences of unlike lengths: what goes together, and how it is padded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from unrolled.data.arrays import Ids, Numbers
+from unrolled.errors import ArgumentError
+
+# Lengths are blurred by this fraction before sorting, so that rows of nearly one length meet in ever new batches.
+_BLUR = 0.1
+
+
+class LengthBatches:
+    """Batches of row numbers, rows of similar length together, the batches in random order.
+
+    An epoch is a pure function of (seed, number of the epoch). Without `shuffle` (for evaluation) every epoch is the
+    same, shortest rows first. Every row is in exactly one batch of an epoch; only one batch may be smaller.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int] | npt.NDArray[np.integer], batch_size: int, seed: int, *, shuffle: bool = True
+    ) -> None:
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        if self.lengths.ndim != 1 or not self.lengths.size:
+            raise ArgumentError(f"lengths of shape {self.lengths.shape} make no batches; give at least one length")
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size={batch_size} makes no batches; give at least 1")
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return (len(self.lengths) + self.batch_size - 1) // self.batch_size
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Ids]:
+        """The batches of one epoch from batch `start` on, as arrays of row numbers."""
+        check_start(start, len(self))
+        order, batches = self._plan(number)
+        for batch in batches[start:].tolist():
+            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+    def _plan(self, number: int) -> tuple[Ids, Ids]:
+        """All rows sorted by length, and the order in which the batches cut from them come."""
+        count = len(self.lengths)
+        if not self.shuffle:
+            return np.argsort(self.lengths, kind="stable"), np.arange(len(self))
+        rng = np.random.default_rng((self.seed, number))
+        rows = rng.permutation(count)
+        blurred = self.lengths[rows] * rng.uniform(1 - _BLUR, 1 + _BLUR, count)
+        return rows[np.argsort(blurred, kind="stable")], rng.permutation(len(self))
+
+
+def check_start(start: int, count: int) -> None:
+    """Refuse to begin an epoch outside it."""
+    if not 0 <= start <= count:
+        raise ArgumentError(f"start={start} is outside an epoch of {count} steps; give 0 to {count}")
+
+
+def pad_ids(rows: Sequence[npt.NDArray[np.integer]]) -> tuple[Ids, Ids]:
+    """Id arrays `(T_b,)` as one `(B, T)` int64 filled up with 0, and their lengths `(B,)` int64; T is the longest."""
+    lengths = _lengths(rows, 1)
+    padded = np.zeros((len(rows), int(lengths.max())), dtype=np.int64)
+    padded[_inside(lengths)] = np.concatenate(rows)
+    return padded, lengths
+
+
+def pad_numbers(rows: Sequence[npt.NDArray[np.floating]]) -> tuple[Numbers, Ids]:
+    """Sequences `(T_b, F)` as one `(B, T, F)` float32 filled up with 0, and their lengths `(B,)` int64."""
+    lengths = _lengths(rows, 2)
+    widths = {row.shape[1] for row in rows}
+    if len(widths) > 1:
+        raise ArgumentError(f"sequences of {sorted(widths)} features cannot share a batch; give equal numbers of them")
+    padded = np.zeros((len(rows), int(lengths.max()), widths.pop()), dtype=np.float32)
+    padded[_inside(lengths)] = np.concatenate(rows)
+    return padded, lengths
+
+
+def _lengths(rows: Sequence[npt.NDArray[np.generic]], dimensions: int) -> Ids:
+    if not len(rows):
+        raise ArgumentError("no sequence was given to be padded; give at least one")
+    for place, row in enumerate(rows):
+        if row.ndim != dimensions:
+            raise ArgumentError(f"sequence {place} has shape {row.shape}; give arrays of {dimensions} dimension(s)")
+    return np.array([len(row) for row in rows], dtype=np.int64)
+
+
+def _inside(lengths: Ids) -> npt.NDArray[np.bool_]:
+    inside: npt.NDArray[np.bool_] = np.arange(int(lengths.max())) < lengths[:, None]
+    return inside

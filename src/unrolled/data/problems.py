@@ -1,0 +1,35 @@
+"""How a reader meets a bad row: it stops at the first, or skips, counts and lists them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from unrolled.errors import DataError
+
+
+class Problems:
+    """Raises the first bad row, or collects them all where the user asked to skip."""
+
+    def __init__(self, skip: bool = False, found: Iterable[DataError] = ()) -> None:
+        self.skip = skip
+        self.found = list(found)
+
+    def report(self, error: DataError) -> None:
+        """Raise `error`, or note it and let the reader go on."""
+        if not self.skip:
+            raise error
+        self.found.append(error)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`" (nearest: 'x')"` for the name that `name` was probably meant to be, or nothing."""
+    folded = {known.casefold(): known for known in names}
+    matches = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f" (nearest: {folded[matches[0]]!r})" if matches else ""
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """The names in quotes, the tail counted rather than printed."""
+    head = ", ".join(repr(name) for name in names[:most])
+    return head if len(names) <= most else f"{head} and {len(names) - most} more"

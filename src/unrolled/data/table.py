@@ -1,0 +1,198 @@
+"""Tables with named columns from .csv, .tsv, .jsonl and .parquet; every cell is text and every record knows its row."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unrolled.data.problems import Problems, listed, nearest
+from unrolled.data.text import missing, read_text, suffix_of
+from unrolled.errors import DataError
+
+# The csv module's own limit of 131,072 characters a cell is shorter than a long document.
+_LONGEST_CELL = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """Records with named columns.
+
+    `records[k]` holds one text a column; `rows[k]` is the line on which that record begins in its file, counted from 1
+    as an editor counts (for Parquet the number of the record). `skipped` are the bad rows that were left out.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    records: list[list[str]] = field(repr=False)
+    rows: list[int] = field(repr=False)
+    skipped: tuple[DataError, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def position(self, name: str) -> int:
+        """Where the column `name` stands; DataError names the columns there are and the nearest."""
+        if name not in self.columns:
+            raise DataError(
+                f"there is no column {name!r}; the columns are {listed(self.columns)}{nearest(name, self.columns)}",
+                self.path,
+            )
+        return self.columns.index(name)
+
+    def column(self, name: str) -> list[str]:
+        """The cells of one column, in the order of the file."""
+        position = self.position(name)
+        return [record[position] for record in self.records]
+
+
+def read_table(path: str | Path, *, skip_bad: bool = False) -> Table:
+    """Read `.csv`, `.tsv`, `.jsonl` (any of them also `.gz`) or `.parquet`.
+
+    Raises DataError, with the row where there is one, for a file or a row that cannot be read; `skip_bad` leaves bad
+    rows out and lists them in `Table.skipped`.
+    """
+    path = Path(path)
+    reader = _READERS.get(suffix_of(path))
+    if not path.exists():
+        raise missing(path)
+    if reader is None:
+        known = ", ".join(sorted(_READERS))
+        raise DataError(f"a table is needed ({known}, told by the name's end); rename or convert the file", path)
+    problems = Problems(skip_bad)
+    columns, numbered = reader(path, problems)
+    if not numbered:
+        raise DataError("the table has no rows to read; it needs at least one below its column names", path)
+    return Table(path, columns, [cells for _, cells in numbered], [row for row, _ in numbered], tuple(problems.found))
+
+
+def is_table(path: Path) -> bool:
+    """Whether the name of the file says that it is a table."""
+    return suffix_of(path) in _READERS
+
+
+_Records = list[tuple[int, list[str]]]
+
+
+def _read_separated(path: Path, problems: Problems) -> tuple[tuple[str, ...], _Records]:
+    text = read_text(path).rstrip("\n")
+    header_line = text.lstrip("\n").split("\n", 1)[0]
+    separator = "\t" if suffix_of(path) == ".tsv" else _separator(header_line)
+    with _long_cells():
+        records = _split_records(text, separator, problems, path)
+        _, header = next(records, (0, []))
+        columns = _column_names(header, path)
+        numbered: _Records = []
+        for row, cells in records:
+            # In a table of one column a blank line is an empty cell; in a wider one it is only a blank line.
+            cells = cells or ([""] if len(columns) == 1 else [])
+            if len(cells) == len(columns):
+                numbered.append((row, cells))
+            elif cells:
+                problems.report(_ragged(cells, columns, separator, path, row))
+    return columns, numbered
+
+
+def _separator(header: str) -> str:
+    """A .csv is separated by commas unless its first line has none but has semicolons or tabs."""
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+def _split_records(text: str, separator: str, problems: Problems, path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+    started = False
+    while True:
+        row = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            sentence = "the quotation marks of this row do not pair; write a mark inside a quoted cell twice"
+            problems.report(DataError(sentence, path, row))
+            continue
+        started = started or bool(cells)
+        if started:
+            yield row, cells
+
+
+@contextlib.contextmanager
+def _long_cells() -> Iterator[None]:
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _column_names(header: list[str], path: Path) -> tuple[str, ...]:
+    names = [cell.strip() or f"column {place}" for place, cell in enumerate(header, 1)]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise DataError(f"the column name {name!r} occurs twice in the first row; rename one of them", path, 1)
+    return tuple(names)
+
+
+def _ragged(cells: list[str], columns: tuple[str, ...], separator: str, path: Path, row: int) -> DataError:
+    return DataError(
+        f"{len(cells)} cells where the first row names {len(columns)} columns; "
+        f"put a cell that contains {separator!r} in quotation marks",
+        path,
+        row,
+    )
+
+
+def _read_json_lines(path: Path, problems: Problems) -> tuple[tuple[str, ...], _Records]:
+    numbered: list[tuple[int, dict[str, Any]]] = []
+    for row, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            problems.report(DataError("the line is not JSON; write one object a line", path, row))
+            continue
+        if isinstance(record, dict):
+            numbered.append((row, record))
+        else:
+            sentence = f"the line holds {type(record).__name__}, and an object {{...}} is needed; write one a line"
+            problems.report(DataError(sentence, path, row))
+    columns = tuple(dict.fromkeys(name for _, record in numbered for name in record))
+    return columns, [(row, [_cell(record.get(name)) for name in columns]) for row, record in numbered]
+
+
+def _read_parquet(path: Path, problems: Problems) -> tuple[tuple[str, ...], _Records]:
+    try:
+        import polars
+    except ImportError:
+        raise DataError(
+            "reading Parquet needs polars, which is not installed; run \"pip install 'unrolled[data]'\"", path
+        ) from None
+    try:
+        frame = polars.read_parquet(path, glob=False)
+    except (polars.exceptions.PolarsError, OSError):
+        raise DataError("this is not a readable Parquet file; write it again or give .csv", path) from None
+    records = [[_cell(value) for value in record] for record in frame.iter_rows()]
+    return tuple(frame.columns), list(enumerate(records, 1))
+
+
+def _cell(value: Any) -> str:
+    """A value as the text that a .csv would hold: nothing for null, JSON for what is neither text nor date."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+_READERS: dict[str, Callable[[Path, Problems], tuple[tuple[str, ...], _Records]]] = {
+    ".csv": _read_separated,
+    ".tsv": _read_separated,
+    ".jsonl": _read_json_lines,
+    ".parquet": _read_parquet,
+}

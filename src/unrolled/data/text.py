@@ -1,0 +1,103 @@
+"""Bytes of a file -> text: UTF-8 only, and whatever else the file may be is said in a sentence."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from pathlib import Path
+
+from unrolled.data.problems import nearest
+from unrolled.errors import DataError
+
+STANDARD_INPUT = Path("standard input")
+
+_SIGNATURES = {
+    b"PAR1": "Parquet",
+    b"PK\x03\x04": "a zip archive, a spreadsheet or .npz arrays",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"%PDF": "PDF",
+    b"\x1f\x8b": "gzip",
+    b"RIFF": "sound",
+    b"fLaC": "sound",
+    b"\x93NUMPY": ".npy arrays",
+}
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix in lower case that says what a file holds; `.gz` at the end is looked through."""
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return plain.suffix.lower()
+
+
+def missing(path: Path) -> DataError:
+    """The error for a path that leads nowhere, with the nearest name in that folder."""
+    folder = path.parent
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return DataError(f"there is no such file; check the path{nearest(path.name, names)}", path)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file, unpacked where its name ends in `.gz`."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise missing(path) from None
+    except IsADirectoryError:
+        raise DataError("this is a folder, and a file is needed; name a file inside it", path) from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({error.strerror}); check its permissions", path) from None
+    if path.suffix.lower() != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error):
+        raise DataError("the gzip data is cut short or damaged; compress or copy the file again", path) from None
+
+
+def decode_text(data: bytes, path: str | Path) -> str:
+    r"""UTF-8 bytes as text, with the byte order mark gone and every line ended by `\n`.
+
+    Raises DataError for bytes that are no text, and with the line for a byte that is not UTF-8.
+    """
+    for signature, kind in _SIGNATURES.items():
+        if data.startswith(signature):
+            raise DataError(f"this is a binary file ({kind}), and text in UTF-8 is needed; give a text file", path)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError("the text is in UTF-16, and UTF-8 is needed; save the file again as UTF-8", path)
+    if b"\0" in data:
+        raise DataError("this is a binary file, and text in UTF-8 is needed; give a text file", path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The codec has cut off the byte order mark, so positions are those of error.object.
+        before = error.object[: error.start]
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        raise DataError(
+            f"byte 0x{error.object[error.start]:02x} at byte {column} of this line is not UTF-8; "
+            "convert the file to UTF-8 (it may be Latin-1)",
+            path,
+            before.count(b"\n") + 1,
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file (or of `.gz`), never empty.
+
+    Raises DataError for a file that is missing, unreadable, binary, not UTF-8 or empty.
+    """
+    text = decode_text(read_bytes(path), path)
+    if not text.strip():
+        raise DataError("the file is empty; it needs at least one line of text", path)
+    return text
+
+
+def read_standard_input() -> str:
+    """The text piped into the command, never empty."""
+    text = decode_text(sys.stdin.buffer.read(), STANDARD_INPUT)
+    if not text.strip():
+        raise DataError("nothing came in; pipe at least one line of text into the command", STANDARD_INPUT)
+    return text

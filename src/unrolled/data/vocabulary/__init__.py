@@ -1,0 +1,22 @@
+"""Vocabularies: text to token ids and back."""
+
+from __future__ import annotations
+
+from unrolled.data.vocabulary.base import Decoder, Vocabulary
+from unrolled.data.vocabulary.build import UNITS, build_vocabulary, vocabulary_from_json
+from unrolled.data.vocabulary.byte import ByteVocabulary
+from unrolled.data.vocabulary.character import CharVocabulary
+from unrolled.data.vocabulary.subword import SubwordVocabulary
+from unrolled.data.vocabulary.word import WordVocabulary
+
+__all__ = [
+    "UNITS",
+    "ByteVocabulary",
+    "CharVocabulary",
+    "Decoder",
+    "SubwordVocabulary",
+    "Vocabulary",
+    "WordVocabulary",
+    "build_vocabulary",
+    "vocabulary_from_json",
+]
