@@ -1,0 +1,150 @@
+"""Everything of a training that is a tensor: weights, optimiser, average, best weights, carried state, random state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from unrolled.train.nonfinite import locate
+from unrolled.train.optimiser import (
+    clip_,
+    gradients,
+    make_optimiser,
+    optimiser_tensors,
+    restore_optimiser,
+    set_learning_rate,
+)
+from unrolled.train.protocols import Objective
+from unrolled.train.randomness import random_state, restore_random_state
+from unrolled.train.settings import TrainSettings
+from unrolled.train.tree import Carry, detach, fill, leaves
+from unrolled.train.weights import Average, named_weights, restore, snapshot
+
+
+class Outcome(NamedTuple):
+    """What one step came to; the gradient's norm is that before clipping."""
+
+    loss: float
+    weight: int
+    gradient_norm: float
+
+
+class NonFinite(Exception):
+    """A loss or gradient that is not finite, before it reached the weights; `where` says in words where it arose."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what}: {where}")
+        self.what = what
+        self.where = where
+
+
+class Learner:
+    """Takes steps on `objective`; its tensors can be taken out and put back, to the last bit."""
+
+    def __init__(self, objective: Objective, settings: TrainSettings) -> None:
+        self.objective = objective
+        self.settings = settings
+        self.module = objective.module
+        self.optimiser = make_optimiser(self.module, settings)
+        self.average = Average(self.module, settings.ema) if settings.ema is not None else None
+        self.best: dict[str, Tensor] | None = None
+        self.carry: Carry = None
+        self.device = next(self.module.parameters()).device
+
+    def step(self, batch: Any, number: int, rate: float) -> Outcome:
+        """Forward, backward through this batch alone, clip, update; raises NonFinite with the weights untouched."""
+        random = random_state(self.device)
+        self.optimiser.zero_grad(set_to_none=True)
+        output = self.objective.loss(batch, self.carry)
+        output.loss.backward()  # type: ignore[no-untyped-call]
+        grads = gradients(self.module)
+        length = torch.nn.utils.get_total_norm(grads)
+        # One transfer for both numbers, because each one makes a GPU wait.
+        loss, norm = torch.stack((output.loss.detach().to(length), length)).tolist()
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise self._non_finite(loss, norm, batch, random)
+        clip_(grads, norm, self.settings.clip)
+        set_learning_rate(self.optimiser, rate)
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update(number)
+        self.carry = detach(output.carry)
+        return Outcome(loss, output.weight, norm)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode without gradients, on the averaged weights if there are any; training goes on untouched."""
+        random = random_state(self.device)
+        self.module.eval()
+        try:
+            with torch.no_grad(), self.average.in_place() if self.average is not None else nullcontext():
+                yield
+        finally:
+            self.module.train()
+            restore_random_state(random, self.device)
+
+    def keep_best(self) -> None:
+        """The weights as they were evaluated are the best so far."""
+        self.best = snapshot(self.module, self.best)
+        if self.average is not None:
+            for name, tensor in self.average.tensors.items():
+                self.best[name].copy_(tensor)
+
+    def use_best(self) -> None:
+        """The module ends with the best weights, without evaluations with the average or else the last ones."""
+        if self.best is not None:
+            restore(self.module, self.best)
+        elif self.average is not None:
+            restore(self.module, {**named_weights(self.module), **self.average.tensors})
+        self.module.eval()
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """All of it, by file and name."""
+        files = {
+            "weights": named_weights(self.module),
+            "optimiser": optimiser_tensors(self.optimiser, self.module),
+            "carry": {str(number): tensor for number, tensor in enumerate(leaves(self.carry))},
+            "random": random_state(self.device),
+        }
+        if self.best is not None:
+            files["best"] = self.best
+        if self.average is not None:
+            files["average"] = self.average.tensors
+        return files
+
+    def load(self, files: Mapping[str, Mapping[str, Tensor]], batch: Any) -> None:
+        """Inverse of `tensors`; `batch` is the next one, None at the end of an epoch.
+
+        Raises KeyError, ArgumentError and RunError where they belong to another network.
+        """
+        # First, because this pass, made only for the types that the state consists of, uses weights and random state.
+        self.carry = self._template(batch) if files["carry"] else None
+        if self.carry is not None:
+            self.carry = fill(self.carry, [files["carry"][str(n)] for n in range(len(files["carry"]))])
+        restore(self.module, files["weights"])
+        restore_optimiser(self.optimiser, self.module, files["optimiser"])
+        if self.average is not None:
+            self.average.load(files["average"])
+        if "best" in files:
+            self.best = snapshot(self.module)
+            for name, tensor in self.best.items():
+                tensor.copy_(files["best"][name])
+        restore_random_state(files["random"], self.device)
+
+    def _template(self, batch: Any) -> Carry:
+        if batch is None:
+            return None
+        with torch.no_grad():
+            return self.objective.loss(batch, None).carry
+
+    def _non_finite(self, loss: float, norm: float, batch: Any, random: Mapping[str, Tensor]) -> NonFinite:
+        restore_random_state(random, self.device)
+        where = locate(self.module, batch, lambda: self.objective.loss(batch, self.carry))
+        restore_random_state(random, self.device)
+        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
+        return NonFinite(what, where)

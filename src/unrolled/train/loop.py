@@ -1,0 +1,289 @@
+"""The training loop: steps, and what is due after them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from unrolled.errors import ArgumentError, RunError, TrainingError
+from unrolled.train.checkpoint import Checkpoint, Checkpoints
+from unrolled.train.interrupt import Interrupt, Interrupted
+from unrolled.train.learner import Learner, NonFinite, Outcome
+from unrolled.train.observers import Evaluation, Observer, Start, Step, Stopped, TrainResult
+from unrolled.train.planning import Stopwatch, fixed_plan, timed_plan, unplanned_warmup
+from unrolled.train.position import Position, check_resumable
+from unrolled.train.protocols import BatchSource, Objective
+from unrolled.train.randomness import seeded, thread_count
+from unrolled.train.schedule import Plan, rate_scale
+from unrolled.train.settings import TrainSettings
+
+
+class Trainer:
+    """Trains `objective` on the batches of `source`, once, and leaves the best weights in its module.
+
+    The same seed, machine, threads and engine give the same numbers, however often the run was stopped and resumed.
+    `clock` gives seconds; `started` is its value when the time of `max_time` began, by default now.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        source: BatchSource,
+        settings: TrainSettings,
+        run: Path | None = None,
+        observers: Iterable[Observer] = (),
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        started: float | None = None,
+    ) -> None:
+        self.source = source
+        self.settings = settings
+        self.observers = tuple(observers)
+        self._clock = clock
+        self._origin = clock() if started is None else started
+        self._learner = Learner(objective, settings)
+        self._checkpoints = Checkpoints(run, settings.keep) if run is not None else None
+        self._position = Position()
+        self._stopwatch: Stopwatch | None = None
+        self._deadline: float | None = None
+        self._evaluation_seconds = 0.0
+        self._resumed_from: int | None = None
+        self._saved_at = 0.0
+
+    def fit(self, resume: bool = False) -> TrainResult:
+        """Trains to the end, from the last checkpoint where `resume` is set; a finished run is returned as it is.
+
+        Raises ArgumentError (no batches, unknown metric), RunError (checkpoint), TrainingError (a loss that is not
+        finite) and Interrupted (after a SIGINT; saved where there is a run folder).
+        """
+        if len(self.source) < 1:
+            raise ArgumentError("there is no batch to train on; give more data or a smaller batch size")
+        settings = self.settings
+        with thread_count(settings.threads), seeded(settings.seed, 1, self._learner.device), Interrupt() as interrupt:
+            self._open(resume)
+            stopped: Stopped = "failed"
+            try:
+                self._begin()
+                stopped = self._run(interrupt)
+            except KeyboardInterrupt:
+                stopped = "interrupted"
+                raise
+            except NonFinite as error:
+                raise self._failure(error) from error
+            finally:
+                result = self._end(stopped)
+            return result
+
+    def _open(self, resume: bool) -> None:
+        if self._checkpoints is None:
+            return
+        name = self._checkpoints.current()
+        if resume:
+            self._resumed_from = 0
+            checkpoint = self._checkpoints.load()
+            if checkpoint is not None:
+                self._restore(checkpoint, f"{self._checkpoints.run / checkpoint.name}")
+        elif name is not None:
+            raise RunError(f"{self._checkpoints.run} already holds {name}; give --resume or another folder")
+
+    def _restore(self, checkpoint: Checkpoint, where: str) -> None:
+        check_resumable(checkpoint.state.get("settings", {}), self.settings.fixed())
+        position = self._position = Position.from_json(checkpoint.state.get("position", {}), where)
+        self._resumed_from = position.step
+        try:
+            self._learner.load(checkpoint.tensors, next(self.source.epoch(position.epoch, position.index), None))
+        except (KeyError, ArgumentError) as error:
+            raise RunError(f"{where} does not fit this run ({error}); start the run again in another folder") from error
+
+    def _begin(self) -> None:
+        position = self._position
+        self._learner.module.train()
+        self._saved_at = self._clock()
+        self._origin -= position.seconds
+        known = self._known_plan()
+        if known is None:
+            self._stopwatch = Stopwatch(self.settings.max_time or 0.0)
+        if known is None or known != position.plan:
+            # A plan that was made before is carried out to its end, whatever the clock says: its numbers are promised.
+            self._deadline = self.settings.max_time
+            position.stopped = None
+        self._tell("on_start", Start(self._learner.module, position.step, position.seconds, known))
+        if known is not None:
+            position.plan = known
+            self._tell("on_plan", known)
+
+    def _known_plan(self) -> Plan | None:
+        """The plan of the run, None where the clock has to say first how far it goes."""
+        settings, saved = self.settings, self._position.plan
+        same_end = saved is not None and (saved.max_time, saved.epochs) == (settings.max_time, settings.epochs)
+        if saved is not None and same_end and settings.total_steps in (None, saved.total_steps):
+            return saved
+        if settings.max_time is None or settings.total_steps is not None:
+            return fixed_plan(settings, len(self.source))
+        return None
+
+    def _run(self, interrupt: Interrupt) -> Stopped:
+        position = self._position
+        stopped = self._reason(0.0)
+        while stopped is None:
+            for batch in self.source.epoch(position.epoch, position.index):
+                stopped = self._advance(batch, interrupt)
+                if stopped is not None:
+                    return stopped
+            if position.index == 0:
+                raise ArgumentError(f"epoch {position.epoch} gave no batch; give more data or a smaller batch size")
+            position.epoch, position.index, self._learner.carry = position.epoch + 1, 0, None
+        return stopped
+
+    def _advance(self, batch: Any, interrupt: Interrupt) -> Stopped | None:
+        """One step and all that is due after it; the reason to stop, if there is one."""
+        position = self._position
+        seconds = self._step(batch)
+        if self._stopwatch is not None:
+            self._measure(self._stopwatch, seconds)
+        stopped = self._reason(seconds)
+        due = position.plan is not None and position.step % position.plan.evaluate_every == 0
+        if due or stopped is not None:
+            self._evaluate()
+            stopped = stopped or self._reason(seconds)
+        position.stopped = stopped
+        if stopped is not None or interrupt.requested or self._checkpoint_due():
+            self._save()
+        if interrupt.requested and stopped is None:
+            raise Interrupted(self._interrupted())
+        return stopped
+
+    def _step(self, batch: Any) -> float:
+        """One step; the seconds that it took."""
+        position, settings = self._position, self.settings
+        before = self._clock()
+        scale = rate_scale(
+            position.step, position.plan, unplanned_warmup(settings), settings.decay, settings.final_fraction
+        )
+        rate = settings.learning_rate * scale
+        outcome = self._learner.step(batch, position.step, rate)
+        position.step += 1
+        position.index += 1
+        after = self._clock()
+        position.seconds = after - self._origin
+        self._tell("on_step", self._record(batch, rate, outcome))
+        return after - before
+
+    def _record(self, batch: Any, rate: float, outcome: Outcome) -> Step:
+        position = self._position
+        loss, weight, norm = outcome
+        return Step(position.step, position.epoch, loss, weight, norm, rate, position.seconds, batch)
+
+    def _measure(self, stopwatch: Stopwatch, seconds: float) -> None:
+        """Under a time limit: fixes the plan as soon as the speed is known."""
+        position = self._position
+        stopwatch.add(seconds)
+        if not stopwatch.ready:
+            return
+        self._evaluate()
+        position.plan = timed_plan(
+            self.settings,
+            len(self.source),
+            step=position.step,
+            elapsed=position.seconds,
+            step_seconds=stopwatch.step_seconds,
+            evaluation=self._evaluation_seconds,
+            before=position.plan,
+        )
+        self._stopwatch = None
+        self._tell("on_plan", position.plan)
+
+    def _reason(self, step_seconds: float) -> Stopped | None:
+        """Why training ends here, None where it goes on."""
+        position, settings = self._position, self.settings
+        if self._stopwatch is None and position.plan is not None and position.step >= position.plan.total_steps:
+            return "finished"
+        if settings.patience is not None and position.stale >= settings.patience:
+            return "patience"
+        if self._deadline is not None and self._seconds() + step_seconds + self._evaluation_seconds > self._deadline:
+            return "max_time"
+        return None
+
+    def _evaluate(self) -> None:
+        """Metrics, at most once a step; keeps the weights where they are the best."""
+        position = self._position
+        if position.evaluated_at == position.step:
+            return
+        before = self._clock()
+        with self._learner.evaluating():
+            metrics = self._learner.objective.evaluate()
+        self._evaluation_seconds = self._clock() - before
+        position.evaluated_at = position.step
+        position.seconds = self._seconds()
+        if not metrics:
+            return
+        best = self._is_best(metrics)
+        if best:
+            position.best_step, position.best_metrics, position.stale = position.step, dict(metrics), 0
+            self._learner.keep_best()
+        else:
+            position.stale += 1
+        self._tell("on_evaluate", Evaluation(position.step, position.epoch, metrics, best, position.seconds))
+
+    def _is_best(self, metrics: dict[str, float]) -> bool:
+        name = self.settings.metric
+        if name not in metrics:
+            raise ArgumentError(f"metric={name!r} is not measured here; choose one of {', '.join(metrics)}")
+        value, best = metrics[name], self._position.best_metrics.get(name)
+        if not math.isfinite(value):
+            return False
+        return best is None or (value > best if self.settings.larger_is_better else value < best)
+
+    def _checkpoint_due(self) -> bool:
+        every, steps = self.settings.checkpoint_every, self.settings.checkpoint_steps
+        by_steps = steps is not None and self._position.step % steps == 0
+        return by_steps or (every is not None and self._clock() - self._saved_at >= every)
+
+    def _save(self) -> None:
+        if self._checkpoints is not None:
+            state = {"position": self._position.to_json(), "settings": self.settings.fixed()}
+            self._checkpoints.save(self._position.step, self._learner.tensors(), state)
+        self._saved_at = self._clock()
+
+    def _failure(self, error: NonFinite) -> TrainingError:
+        """Saves what was good and says what happened."""
+        position, settings = self._position, self.settings
+        self._save()
+        kept = position.best_step if position.best_step is not None else position.step
+        clip = "clip the gradient (clip=1.0)" if settings.clip is None else f"clip harder than {settings.clip:g}"
+        return TrainingError(
+            f"step {position.step + 1}: {error.what} ({error.where}) and the weights of step {kept} are kept; "
+            f"lower the learning rate (now {settings.learning_rate:g}), {clip} or look for extreme values in the data"
+        )
+
+    def _interrupted(self) -> str:
+        step = self._position.step
+        if self._checkpoints is None:
+            return f"interrupted after step {step}, and not saved because there is no run folder"
+        return f"interrupted after step {step} and saved in {self._checkpoints.run}; go on with --resume"
+
+    def _end(self, stopped: Stopped) -> TrainResult:
+        position = self._position
+        self._learner.use_best()
+        result = TrainResult(
+            stopped=stopped,
+            step=position.step,
+            total_steps=position.plan.total_steps if position.plan is not None else None,
+            seconds=position.seconds,
+            best_step=position.best_step,
+            metrics=position.best_metrics,
+            resumed_from=self._resumed_from,
+        )
+        self._tell("on_end", result)
+        return result
+
+    def _seconds(self) -> float:
+        """Since training began, earlier processes counted."""
+        return self._clock() - self._origin
+
+    def _tell(self, event: str, report: object) -> None:
+        for observer in self.observers:
+            getattr(observer, event)(report)

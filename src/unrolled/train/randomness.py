@@ -1,0 +1,50 @@
+"""Seeds: torch's own generators, the only source of chance in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def seeded(seed: int, purpose: int = 0, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Generators of torch start from (seed, purpose) inside the block; the caller's are as before afterwards.
+
+    `purpose` keeps streams apart: 0 for initial weights, 1 for training.
+    """
+    device = torch.device(device)
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(np.random.SeedSequence((seed, purpose)).generate_state(1, np.uint64)[0]))
+        yield
+
+
+@contextmanager
+def thread_count(threads: int | None) -> Iterator[None]:
+    """Work with `threads` threads inside the block (None: as many as it likes)."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of the generators that a module on `device` draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Inverse of `random_state`; a generator that the saved run had not keeps its seed."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
