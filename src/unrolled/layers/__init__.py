@@ -1,0 +1,28 @@
+"""Recurrent layers as torch modules: any cell, drop-ins for torch's own, and what is built round them."""
+
+from __future__ import annotations
+
+from unrolled.layers.accelerate import accelerate
+from unrolled.layers.captures import Captures
+from unrolled.layers.explain import LayerExplanation, explain
+from unrolled.layers.pooling import Pooling
+from unrolled.layers.recurrent import Recurrent, Structure
+from unrolled.layers.regularisation import Regularisation
+from unrolled.layers.state import State, map_state, where_state
+from unrolled.layers.unroll import Unrolled, unroll
+
+__all__ = [
+    "Captures",
+    "LayerExplanation",
+    "Pooling",
+    "Recurrent",
+    "Regularisation",
+    "State",
+    "Structure",
+    "Unrolled",
+    "accelerate",
+    "explain",
+    "map_state",
+    "unroll",
+    "where_state",
+]

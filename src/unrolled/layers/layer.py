@@ -1,0 +1,71 @@
+"""One layer of a stack: a cell in one or both directions, with what stands around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.engine import Capture
+from unrolled.layers.direction import Call, Direction
+from unrolled.layers.lengths import valid
+from unrolled.layers.regularisation import drop
+
+
+class Layer(nn.Module):
+    """y = x + f(dropout(norm(x))), where f is the cell in one or both directions, their features side by side.
+
+    Normalisation, dropout and the sum are there only where they were asked for.
+    """
+
+    def __init__(
+        self,
+        directions: Sequence[Direction],
+        *,
+        norm: nn.Module | None,
+        dropout: float,
+        variational: bool,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.norm = norm
+        self.forwards = directions[0]
+        self.backwards = directions[1] if len(directions) == 2 else None
+        self.dropout = dropout
+        self.variational = variational
+        self.residual = residual
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        return (self.forwards,) if self.backwards is None else (self.forwards, self.backwards)
+
+    @property
+    def output_size(self) -> int:
+        return sum(direction.output_size for direction in self.directions)
+
+    def run(
+        self, call: Call, xs: Tensor | None, state: tuple[Any, ...], captures: Sequence[Capture | None]
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        """From xs (B, T, F) or None to outputs (B, T, D * O) and the state of each direction."""
+        inner = xs if xs is None or self.norm is None else self.norm(xs)
+        inner = drop(inner, self.dropout, variational=self.variational, training=self.training)
+        outputs, after = [], []
+        for i, direction in enumerate(self.directions):
+            ys, last = direction.run(call, inner, state[i], reverse=i == 1, capture=captures[i])
+            outputs.append(ys)
+            after.append(last)
+        joined = torch.cat(outputs, 2) if len(outputs) == 2 else outputs[0]
+        return self._add(joined, xs, call), tuple(after)
+
+    def _add(self, outputs: Tensor, xs: Tensor | None, call: Call) -> Tensor:
+        if not self.residual or xs is None:
+            return outputs
+        outputs = outputs + xs
+        # The cell's outputs are zero past a row's length; its padded inputs need not be.
+        return outputs if call.lengths is None else outputs.where(valid(call.lengths, call.steps)[..., None], 0)
+
+    def extra_repr(self) -> str:
+        said = [f"dropout={self.dropout}"] if self.dropout else []
+        return ", ".join([*said, "residual"] if self.residual else said)

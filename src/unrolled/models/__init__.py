@@ -1,0 +1,9 @@
+"""Networks made of layers, shared by the tasks."""
+
+from __future__ import annotations
+
+from unrolled.models.embedding import Embedding
+from unrolled.models.language import LanguageNetwork
+from unrolled.models.sequence import SequenceNetwork
+
+__all__ = ["Embedding", "LanguageNetwork", "SequenceNetwork"]

@@ -1,0 +1,113 @@
+"""A network that reads a sequence and says at every step what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unrolled.errors import ArgumentError
+from unrolled.layers import Captures, Recurrent
+from unrolled.layers.regularisation import check_rate
+from unrolled.layers.state import State
+from unrolled.models.embedding import Embedding
+
+
+class LanguageNetwork(nn.Module):
+    """Embedding -> recurrent layers -> scores of what comes next: ids (B, T) int64 -> logits (B, T, V), state.
+
+    - `tied`: the output matrix is the embedding (Press and Wolf 2017); where the last layer is not E wide, a product
+      without bias stands between.
+    - `dropout`: of single features after the embedding and before the output matrix.
+    - `embedding_dropout`: of whole words (see `Embedding`).
+
+    Raises ArgumentError if the recurrent layers do not read E features or if they are bidirectional.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_size: int,
+        recurrent: Recurrent,
+        *,
+        tied: bool = False,
+        dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        vectors: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        check_rate("dropout", dropout)
+        if recurrent.input_size != embedding_size:
+            raise ArgumentError(
+                f"the embedding has {embedding_size} features, but the recurrent layer reads {recurrent.input_size}; "
+                f"build it with input_size={embedding_size}."
+            )
+        if recurrent.bidirectional:
+            raise ArgumentError(
+                "a language model may not see what comes next; build the recurrent layer with bidirectional=False."
+            )
+        self.embedding = Embedding(vocabulary_size, embedding_size, vectors=vectors, dropout=embedding_dropout)
+        self.recurrent = recurrent
+        self.tied = tied
+        self.dropout = dropout
+        width = recurrent.output_size
+        self.project = nn.Linear(width, embedding_size, bias=False) if tied and width != embedding_size else None
+        self.output = nn.Linear(embedding_size if tied else width, vocabulary_size)
+        if tied:
+            if vectors is None:
+                # Entries of size 1 suit an input but would make the first scores far too sure (Merity et al. 2018).
+                nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+            self.output.weight = self.embedding.weight
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.output.out_features
+
+    def initial_state(self, batch: int) -> State:
+        """The state before the first symbol."""
+        return self.recurrent.initial_state(batch)
+
+    def forward(
+        self,
+        ids: Tensor,
+        state: State | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        *,
+        capture: Captures | None = None,
+    ) -> tuple[Tensor, State]:
+        features, state = self.features(ids, state, lengths, capture=capture)
+        return self.output(features), state
+
+    def features(
+        self,
+        ids: Tensor,
+        state: State | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        *,
+        capture: Captures | None = None,
+    ) -> tuple[Tensor, State]:
+        """What the output matrix reads, (B, T, E or O), and the state; `output` makes logits of it."""
+        if ids.dim() != 2:
+            raise ArgumentError(
+                f"ids have the shape {tuple(ids.shape)}, but the model needs (B, T); add a batch with ids[None]."
+            )
+        embedded = functional.dropout(self.embedding(ids), self.dropout, self.training)
+        outputs, state = self.recurrent(embedded, state, lengths=lengths, capture=capture)
+        return self._last(outputs), state
+
+    def step(self, ids: Tensor, state: State | None = None, *, capture: Captures | None = None) -> tuple[Tensor, State]:
+        """One symbol a row: ids (B,) -> logits (B, V), state."""
+        if ids.dim() != 1:
+            raise ArgumentError(f"step was given ids of shape {tuple(ids.shape)}, but it needs one id a row, (B,).")
+        embedded = functional.dropout(self.embedding(ids), self.dropout, self.training)
+        outputs, state = self.recurrent.step(embedded, state, capture=capture)
+        return self.output(self._last(outputs)), state
+
+    def _last(self, outputs: Tensor) -> Tensor:
+        outputs = functional.dropout(outputs, self.dropout, self.training)
+        return outputs if self.project is None else self.project(outputs)
+
+    def extra_repr(self) -> str:
+        said = ["tied"] if self.tied else []
+        return ", ".join([*said, f"dropout={self.dropout}"] if self.dropout else said)

@@ -1,0 +1,65 @@
+"""A network that reads a sequence and gives one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unrolled.errors import ArgumentError
+from unrolled.layers import Captures, Pooling, Recurrent
+from unrolled.layers.regularisation import check_rate
+
+
+class SequenceNetwork(nn.Module):
+    """Embedding, if any -> recurrent layers -> pooling -> outputs: (B, T) ids or (B, T, F) numbers -> (B, outputs).
+
+    `embed` maps ids to features, as `Embedding` does; None reads numbers. `dropout` acts on the pooled vector.
+    Raises ArgumentError where the widths of the parts or the shape of an input do not fit.
+    """
+
+    def __init__(
+        self, embed: nn.Module | None, recurrent: Recurrent, pooling: Pooling, outputs: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        check_rate("dropout", dropout)
+        if pooling.size != recurrent.output_size:
+            raise ArgumentError(
+                f"the pooling takes {pooling.size} features, but the recurrent layer puts out {recurrent.output_size}; "
+                "build it as Pooling(kind, recurrent.output_size)."
+            )
+        self.embed = embed
+        self.recurrent = recurrent
+        self.pooling = pooling
+        self.dropout = dropout
+        self.output = nn.Linear(pooling.size, outputs)
+
+    def forward(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
+        vector = functional.dropout(self.encode(x, lengths), self.dropout, self.training)
+        return functional.linear(vector, self.output.weight, self.output.bias)
+
+    def encode(
+        self, x: Tensor, lengths: Tensor | Sequence[int] | None = None, *, capture: Captures | None = None
+    ) -> Tensor:
+        """The vector that stands for a whole sequence: (B, E)."""
+        pooled: Tensor = self.pooling(self.read(x, lengths, capture=capture), lengths)
+        return pooled
+
+    def attention(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
+        """How much each step counts for the answer, (B, T); ArgumentError unless the pooling is `attention`."""
+        return self.pooling.attention(self.read(x, lengths), lengths)
+
+    def read(
+        self, x: Tensor, lengths: Tensor | Sequence[int] | None = None, *, capture: Captures | None = None
+    ) -> Tensor:
+        """Outputs of the recurrent layers at every step, (B, T, E)."""
+        wanted = "(B, T, F) numbers" if self.embed is None else "(B, T) ids"
+        if x.dim() != (3 if self.embed is None else 2):
+            raise ArgumentError(f"x has the shape {tuple(x.shape)}, but this network reads {wanted}.")
+        features = x if self.embed is None else self.embed(x)
+        outputs: Tensor = self.recurrent(features, lengths=lengths, capture=capture)[0]
+        return outputs
+
+    def extra_repr(self) -> str:
+        return f"dropout={self.dropout}" if self.dropout else ""
