@@ -24,6 +24,7 @@ from unrolled.train.schedule import Plan, decay_scale, rate_scale, warmup_scale
 from unrolled.train.settings import TrainSettings
 from unrolled.train.tensorboard import TensorBoardWriter, tensorboard_installed
 from unrolled.train.tree import Carry, detach, fill, leaves, map_tensors
+from unrolled.train.weights import named_weights, restore, snapshot
 
 __all__ = [
     "POINTER",
@@ -57,9 +58,12 @@ __all__ = [
     "mae",
     "map_tensors",
     "mse",
+    "named_weights",
     "perplexity",
     "rate_scale",
+    "restore",
     "seeded",
+    "snapshot",
     "tensorboard_installed",
     "thread_count",
     "warmup_scale",

@@ -48,7 +48,10 @@ class ProgressBar(Observer):
         self._began = time.perf_counter()
         if self._console.is_terminal:
             columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
-            self._bar = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
+            # Standard output belongs to results, which must not be drawn above the bar.
+            self._bar = Progress(
+                *columns, console=self._console, auto_refresh=False, transient=True, redirect_stdout=False
+            )
             self._task = self._bar.add_task("measuring speed", total=None, completed=start.step)
             self._bar.start()
 
