@@ -1,0 +1,92 @@
+"""The entry point: hands the arguments to a command and turns what goes wrong into one sentence and an exit code.
+
+Exit codes: 0 done, 1 the input or the run is at fault, 2 the command line is at fault, 130 interrupted and saved.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from unrolled import __version__
+from unrolled.errors import UnrolledError, UsageError
+
+DONE, AT_FAULT, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+HELP = "Recurrent neural networks for sequences: train on a file, then put the run to work."
+COMMANDS = {
+    "train": "Train a model on a file and write a run folder.",
+    "predict": "Answer for a text, a file or standard input.",
+    "evaluate": "Measure a run on a labelled file or a text.",
+    "generate": "Let a language model write, character by character.",
+    "complete": "List the likeliest next units with their probabilities.",
+    "score": "Say how likely a language model finds each text.",
+    "embed": "Turn each text into a vector.",
+    "cells": "List the cells, or print the equations of one.",
+    "bench": "Time the engines on this machine.",
+    "demo": "Train a character model for a minute and let it write.",
+}
+
+
+def build_app() -> App:
+    """All commands; the module of one is loaded when the command line names it."""
+    app = App(name="unrolled", help=HELP, version=__version__, suppress_keyboard_interrupt=False)
+    for place, (name, summary) in enumerate(COMMANDS.items()):
+        target = f"unrolled.cli.{name}:{'app' if name == 'train' else name}"
+        app.command(target, name=name, help=summary, sort_key=place)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as head or less, has gone, which is its right; the interpreter must not flush into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without a letter still shows the text
+    try:
+        build_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except (CycloptsError, UsageError) as fault:
+        return _complain(_sentence(fault), USAGE)
+    except UnrolledError as fault:
+        return _complain(_sentence(fault), AT_FAULT)
+    except KeyboardInterrupt as stop:
+        return _complain(str(stop) or "Interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        return _complain(_sentence_of_system(fault), AT_FAULT)
+    except Exception as fault:  # a user is shown a sentence, a developer asks for the traceback
+        if os.environ.get("UNROLLED_TRACEBACK"):
+            raise
+        kind = type(fault).__name__
+        return _complain(f"This is a fault of unrolled itself ({kind}: {fault}): please report it with the traceback "
+                         "that UNROLLED_TRACEBACK=1 shows.", AT_FAULT)  # fmt: skip
+    return DONE
+
+
+def _sentence(fault: Exception) -> str:
+    words = " ".join(str(fault).split())
+    return words if words.endswith((".", "!", "?")) else f"{words}."
+
+
+def _sentence_of_system(fault: OSError) -> str:
+    where = f"{fault.filename}: " if fault.filename else ""
+    return f"{where}{fault.strerror or fault}."
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"unrolled: {sentence}", file=sys.stderr)
+    return code
