@@ -1,0 +1,91 @@
+"""`unrolled predict RUN INPUT`: the answer for each sequence, as text, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import typing
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from unrolled.cli.output import Output
+from unrolled.cli.runs import Column, Input, Literal, Row, Run, open_as, read_sequences
+
+if TYPE_CHECKING:
+    from unrolled.tasks.classify import ClassifyTask
+    from unrolled.tasks.regress import RegressTask
+    from unrolled.tasks.sequences import Inputs
+
+Format = Annotated[
+    typing.Literal["text", "json", "csv"], Parameter(name="--format", help="how the answers are written")
+]
+
+
+def predict(
+    run: Run,
+    source: Input = None,
+    /,
+    *,
+    literal: Literal = None,
+    column: Column = None,
+    form: Format = "text",
+    output: Output = Output(),
+) -> None:
+    """Answer for a text, a file or standard input: labels with probabilities, or numbers."""
+    model = open_as(run, "predict", "classify", "regress")
+    inputs, heads = read_sequences(model, source, literal, column)
+    answers = _labels(model, inputs) if model.task == "classify" else _numbers(model, inputs)
+    rows = [{**head, **answer} for head, answer in zip(heads, answers, strict=True)]
+    as_json = Output(json=output.json or form == "json", quiet=output.quiet)
+    as_json.result({"run": run, "predictions": rows}, table(rows) if form == "csv" else "\n".join(map(_line, rows)))
+
+
+def _labels(model: ClassifyTask, inputs: Inputs) -> list[Row]:
+    """The label, or every label likelier than not, and the probability of each class."""
+    answers: list[Row] = []
+    for found in model.probabilities(inputs):
+        by_class = dict(zip(map(str, model.classes), map(float, found), strict=True))
+        if model.several:
+            answers.append({"labels": [name for name, p in by_class.items() if p > 0.5], "probabilities": by_class})
+        else:
+            answers.append({"label": max(by_class, key=by_class.__getitem__), "probabilities": by_class})
+    return answers
+
+
+def _numbers(model: RegressTask, inputs: Inputs) -> list[Row]:
+    """The numbers by the name of their column."""
+    names = model.columns["target"]
+    return [{"values": dict(zip(names, map(float, answer), strict=True))} for answer in model.predict(inputs)]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as CSV, with a column for each class or number."""
+    flat = [_flat(row) for row in rows]
+    written = io.StringIO()
+    writer = csv.DictWriter(written, list(flat[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return written.getvalue().rstrip("\n")
+
+
+def _flat(row: Row) -> Row:
+    found: Row = {}
+    for name, value in row.items():
+        if name == "probabilities":
+            found |= {f"p({key})": number for key, number in value.items()}
+        elif name == "values":
+            found |= value
+        else:
+            found[name] = ";".join(value) if isinstance(value, list) else value
+    return found
+
+
+def _line(row: Row) -> str:
+    what = row["text"] if "text" in row else f"sequence {row['sequence']}"
+    if "values" in row:
+        return "  ".join([*(f"{name} {number:.6g}" for name, number in row["values"].items()), what])
+    likely = row["labels"] if "labels" in row else [row["label"]]
+    answer = ", ".join(f"{name} {row['probabilities'][name]:.1%}" for name in likely)
+    return f"{answer or 'no label'}  {what}"

@@ -1,0 +1,79 @@
+"""What the commands on a finished run share: opening it for a task, and the sequences that they are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from unrolled.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from unrolled.data import Documents
+    from unrolled.tasks.classify import ClassifyTask
+    from unrolled.tasks.regress import RegressTask
+    from unrolled.tasks.sequences import Inputs
+
+Row = dict[str, Any]
+Run = Annotated[Path, Parameter(help="run folder that `unrolled train` wrote")]
+Input = Annotated[str | None, Parameter(help="file, table or folder, or - for standard input")]
+Literal = Annotated[str | None, Parameter(help="the text itself instead of a file", allow_leading_hyphen=True)]
+Column = Annotated[str | None, Parameter(help="column of a table that holds the text; default: the run's own")]
+
+
+def open_as(run: Path, verb: str, *tasks: str) -> Any:
+    """The model of a run, which must be of one of `tasks`; RunError says which tasks can `verb`."""
+    from unrolled.tasks import open_run
+
+    model = open_run(run)
+    if model.task not in tasks:
+        able = " or ".join(f"`unrolled train {task}`" for task in tasks)
+        raise RunError(f"{run} is a run of the task {model.task}, which cannot {verb}; give a run of {able}.")
+    return model
+
+
+def read_texts(
+    source: str | None, literal: str | None, column: str | None, own: str | None, *, whole: bool = False
+) -> Documents:
+    """The texts of INPUT or `--literal`, one of the two; `own` is the column that the run was trained on.
+
+    A text file is a text a line, or with `whole` a single one.
+    """
+    from unrolled.data import is_table, read_documents, read_inputs
+
+    if (source is None) == (literal is None):
+        raise UsageError("give a file (or - for standard input) or --literal TEXT, one of the two.")
+    file = source is not None and source != "-"
+    if file and is_table(Path(str(source))):
+        column = column or own
+    return (
+        read_documents(str(source), column=column)
+        if file and whole
+        else read_inputs(source, literal=literal, column=column)
+    )
+
+
+def read_sequences(
+    model: ClassifyTask | RegressTask, source: str | None, literal: str | None, column: str | None
+) -> tuple[Inputs, list[Row]]:
+    """What a model is asked about, and for each sequence where it stands and, for text, what it says."""
+    columns = model.columns
+    if model.vocabulary is None:
+        return _read_numbers(model, source, literal)
+    own = columns["text"] if isinstance(columns, dict) else columns[0]
+    documents = read_texts(source, literal, column, own)
+    pairs = zip(documents.texts, documents.origins, strict=True)
+    return documents.texts, [{"path": origin.path, "row": origin.row, "text": text} for text, origin in pairs]
+
+
+def _read_numbers(
+    model: ClassifyTask | RegressTask, source: str | None, literal: str | None
+) -> tuple[Inputs, list[Row]]:
+    if literal is not None or source in (None, "-"):
+        raise UsageError("this run reads sequences of numbers, so it needs a file, not standard input or --literal.")
+    if model.task != "regress":
+        raise RunError("this run reads arrays of numbers, which no file here holds; use ur.load(RUN) in Python.")
+    path = Path(str(source))
+    inputs = model.read_inputs(path)  # type: ignore[union-attr]  # mypy does not narrow by the name of the task
+    return inputs, [{"path": path, "sequence": place} for place in range(1, len(inputs) + 1)]
