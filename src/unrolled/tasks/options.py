@@ -37,6 +37,7 @@ class Common:
     resume: bool = option(False, "go on with the run in --out; only time, epochs, device and threads may change")
     from_run: Path | None = option(None, "start from another run's weights", name="from")
     group: str | None = option(None, "column whose rows with one value never part between training and validation")
+    skip_bad: bool = option(False, "leave rows out that cannot be used, and count them, instead of stopping")
 
 
 RESUMABLE = ("max_time", "epochs", "device", "threads", "resume")
@@ -64,6 +65,7 @@ class NetworkOptions:
     warmup: float = option(0.1, "share of the steps in which the learning rate rises")
     decay: str = option("cosine", "how the learning rate falls", choices=("cosine", "linear", "constant"))
     clip: float = option(1.0, "largest norm of the gradient")
+    ema: float = option(0.0, "factor of a moving average of the weights, which is then what is kept; 0: none")
     patience: int = option(0, "evaluations without gain before stopping early; 0: never")
     validation: float = option(0.1, "share of the data held out where no validation file is given")
 
@@ -75,6 +77,7 @@ class TextOptions:
     units: str = option("word", "what one step reads", choices=UNITS)
     vocabulary_size: int | None = option(None, "most units known (subword: exactly so many are learnt)")
     minimum: int = option(1, "units seen less often are unknown")
+    lowercase: bool = option(False, "read capital letters as small ones (char and word units)")
 
 
 @dataclass(kw_only=True)
@@ -98,6 +101,7 @@ class SequenceOptions(TextOptions, NetworkOptions):
 
     bidirectional: bool = option(True, "read each sequence in both directions")
     pooling: str = option("max", "how the steps become one vector", choices=("last", "mean", "max", "attention"))
+    word_dropout: float = option(0.0, "share of the units read as unknown while training")
     vectors: Path | None = option(None, "pretrained word vectors (GloVe or fastText text format)")
     freeze_vectors: bool = option(False, "leave the pretrained vectors as they are")
 
@@ -108,12 +112,14 @@ class ClassifyOptions(SequenceOptions):
 
     text: str = option("text", "column that holds the text")
     label: str = option("label", "column that holds the label")
-    separator: str | None = option(None, "several labels a row, parted by this; default: one label a row")
+    separator: str | None = option(None, "what parts several labels in one row; default: one label a row")
     class_weights: str = option("none", "weight of each class in the loss", choices=("none", "balanced"))
     cell: str = option("gru", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
-    input_dropout: float = option(0.3, "share of the input dropped")
+    input_dropout: float = option(0.5, "share of the input dropped")
     dropout: float = option(0.5, "share dropped between the layers and before the output")
-    minimum: int = option(2, "units seen less often are unknown")
+    word_dropout: float = option(0.1, "share of the units read as unknown while training")
+    lowercase: bool = option(True, "read capital letters as small ones (char and word units)")
+    ema: float = option(0.995, "factor of a moving average of the weights, which is then what is kept; 0: none")
 
 
 @dataclass(kw_only=True)
@@ -121,8 +127,9 @@ class RegressOptions(SequenceOptions):
     """Options of `unrolled train regress`."""
 
     target: tuple[str, ...] = option(("target",), "column or columns that hold the numbers to learn")
-    text: str | None = option(None, "column that holds the text; default: the other columns are numbers")
+    text: str | None = option(None, "column that holds the text; default: the input is numbers")
     sequence: str | None = option(None, "column that names the sequence a row is a step of; default: a row a sequence")
+    inputs: str | None = option(None, "column whose cells are lists of numbers, or array of an .npz file")
     bidirectional: bool = option(False, "read each sequence in both directions")
     pooling: str = option("last", "how the steps become one vector", choices=("last", "mean", "max", "attention"))
     hidden: int = option(64, "hidden units of a layer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
 
@@ -26,10 +26,10 @@ class Task:
     home: str
 
     @property
-    def model(self) -> type[TaskModel]:
+    def model(self) -> type[TaskModel[Any]]:
         """The class that reads, builds, trains and answers for this task."""
         module, _, name = self.home.partition(":")
-        found: type[TaskModel] = getattr(import_module(module), name)
+        found: type[TaskModel[Any]] = getattr(import_module(module), name)
         return found
 
     def train(

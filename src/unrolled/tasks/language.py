@@ -1,0 +1,349 @@
+"""Language models: what comes next, one unit at a time (many to many, the target being the text itself)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from unrolled.data import (
+    LengthBatches,
+    TokenStreams,
+    Vocabulary,
+    Window,
+    build_vocabulary,
+    is_table,
+    pad_ids,
+    read_documents,
+)
+from unrolled.decode import Kind, Sampling, WordBeam, kind_of, log_softmax
+from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.layers import map_state, where_state
+from unrolled.models import LanguageNetwork
+from unrolled.tasks.events import Note
+from unrolled.tasks.model import Parts, TaskModel, entry
+from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
+from unrolled.tasks.options import Common, LanguageOptions
+from unrolled.train import BatchSource, Carry, LossOutput, bits_per_character, perplexity
+
+BORDER = "<document>"
+# A long text is measured in so many pieces while training goes on: a sixteenth of the time, a nearly equal number.
+_PIECES = 16
+_WINDOW = 256
+_ROWS = 64
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model foretells a text: its cost in nats, over `units` units that make up `characters` characters."""
+
+    nats: float
+    units: int
+    characters: int
+
+    @property
+    def loss(self) -> float:
+        """Nats a unit."""
+        return self.nats / max(1, self.units)
+
+    def metrics(self) -> dict[str, float]:
+        """Under the names that `--json` and `metrics.jsonl` use."""
+        found = {"loss": self.loss, "perplexity": perplexity(self.loss)}
+        if self.characters:
+            found["bits_per_character"] = bits_per_character(self.loss, self.units, self.characters)
+        return found
+
+
+class LanguageTask(TaskModel[list[str]]):
+    """p(x_1 ... x_n) = prod_t p(x_t | x_1 ... x_{t-1}), trained by truncated back-propagation through time.
+
+    With `ends` (several documents) each begins and ends with a border unit, so their ends are learnt too; a single long
+    text has no other, so what it says after a line break stands for how a text begins.
+    """
+
+    task: ClassVar[str] = "language"
+    unit: ClassVar[str] = "units"
+    epochs: ClassVar[int] = 10
+    module: LanguageNetwork
+    vocabulary: Vocabulary
+
+    def __init__(self, plan: NetworkPlan, vocabulary: Vocabulary, *, ends: bool, column: str) -> None:
+        module = LanguageNetwork(len(vocabulary), plan.inputs, plan.recurrent(), tied=plan.tied, dropout=plan.dropout)
+        super().__init__(plan, vocabulary, module)
+        self.ends = ends
+        self.column = column
+        self.border = vocabulary.special(BORDER)
+        self.start = self.border if ends else _line_break(vocabulary) or self.border
+
+    @classmethod
+    def read(cls, path: Path, options: LanguageOptions, common: Common) -> Parts[list[str]]:
+        texts = _texts(path, options.text)
+        test = None if common.test is None else _texts(common.test, options.text)
+        if common.valid is not None:
+            return Parts(texts, _texts(common.valid, options.text), test, str(common.valid))
+        train, valid = hold_out(texts, options.validation, path)
+        return Parts(train, valid, test, f"the last {options.validation:.0%} of the text" if valid else "none")
+
+    @classmethod
+    def build(cls, parts: Parts[list[str]], options: LanguageOptions, start: TaskModel[Any] | None = None) -> Self:
+        vocabulary = start.vocabulary if start is not None else None
+        if vocabulary is None or BORDER not in vocabulary.specials:
+            vocabulary = build_vocabulary(
+                options.units,
+                parts.train,
+                size=options.vocabulary_size,
+                minimum=options.minimum,
+                lowercase=options.lowercase,
+                specials=(BORDER,),
+            )
+        plan = NetworkPlan(
+            program=program_of(options) if start is None else start.plan.program,
+            inputs=options.embedding if start is None else start.plan.inputs,
+            hidden=options.hidden if start is None else start.plan.hidden,
+            layers=options.layers if start is None else start.plan.layers,
+            outputs=len(vocabulary),
+            vocabulary=len(vocabulary),
+            tied=options.tied,
+            dropout=options.dropout,
+            regularisation=regularisation_of(options),
+        )
+        model = cls(plan, vocabulary, ends=len(parts.train) > 1, column=options.text)
+        if parts.valid is not None:
+            units = np.concatenate(vocabulary.encode_all(parts.valid))
+            if share := float(np.mean(units == vocabulary.unknown)):
+                model.notes = [Note(f"{share:.2%} of the validation units are not in the vocabulary")]
+        return model
+
+    @classmethod
+    def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
+        if vocabulary is None or BORDER not in vocabulary.specials:
+            raise RunError(f"the vocabulary lacks the unit {BORDER}")
+        return cls(plan, vocabulary, ends=entry(schema, "ends", bool), column=entry(schema, "text", str))
+
+    def schema(self) -> dict[str, Any]:
+        return {"text": self.column, "ends": self.ends, "units": self.vocabulary.units}
+
+    def keys(self, examples: list[str]) -> list[Hashable]:
+        return list(examples)
+
+    def count(self, examples: list[str]) -> int:
+        return sum(map(len, self.vocabulary.encode_all(examples)))
+
+    def activations(self, batch: Window) -> int:
+        return super().activations(batch) + 3 * batch.inputs.size * len(self.vocabulary)
+
+    def read_part(self, path: Path) -> list[str]:
+        return _texts(path, self.column)
+
+    def encode(self, text: str) -> Ids:
+        """A document as it is read: the start unit, its own, and the border if the model learnt ends."""
+        ends = [self.border] if self.ends else []
+        return np.concatenate([[self.start], self.vocabulary.encode(text), ends]).astype(np.int64)
+
+    def source(self, examples: list[str], options: LanguageOptions, seed: int) -> BatchSource:
+        return TokenStreams([self.encode(text) for text in examples], options.batch_size, options.window, seed)
+
+    def loss(self, batch: Window, carry: Carry) -> LossOutput:
+        """Cross-entropy in nats a unit; rows whose text is fresh start from the initial state."""
+        device = self.device
+        inputs, targets = torch.from_numpy(batch.inputs).to(device), torch.from_numpy(batch.targets).to(device)
+        lengths = torch.from_numpy(batch.lengths).to(device)
+        state: Any = carry
+        if state is not None and batch.fresh.any():
+            fresh = torch.from_numpy(batch.fresh).to(device)
+            state = where_state(fresh, self.module.initial_state(len(inputs)), state)
+        ragged = bool((batch.lengths < inputs.shape[1]).any())
+        logits, state = self.module(inputs, state, lengths if ragged else None)
+        if ragged:
+            inside = torch.arange(inputs.shape[1], device=device) < lengths[:, None]
+            logits, targets = logits[inside], targets[inside]
+        loss = functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+        return LossOutput(loss, int(batch.lengths.sum()), state)
+
+    def measure(self, examples: list[str], *, exact: bool = True) -> dict[str, float]:
+        scores = self._scores(examples, pieces=1 if exact else _PIECES)
+        return _total(scores).metrics()
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        """The cost of each text on its own; raises ArgumentError for one without a known unit."""
+        for place, text in enumerate(texts):
+            if not len(self.vocabulary.encode(text)):
+                raise ArgumentError(
+                    f"text {place + 1} has no {self.vocabulary.units} in it; give a text that is not empty"
+                )
+        return self._scores(texts, pieces=1)
+
+    def generate(
+        self,
+        prompt: str = "",
+        length: int = 500,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """The text that goes on from `prompt`, piece by piece as it is drawn: at most `length` units.
+
+        Ends earlier where the model learnt ends of documents and draws one. Raises ArgumentError.
+        """
+        if length < 1:
+            raise ArgumentError(f"length is {length}, it must be 1 or more")
+        sampling = Sampling(temperature, top_k, top_p)
+        return self._pieces(prompt, length, sampling, np.random.default_rng(seed))
+
+    def _pieces(self, prompt: str, length: int, sampling: Sampling, rng: np.random.Generator) -> Iterator[str]:
+        decoder = self.vocabulary.decoder()
+        known = self.vocabulary.encode(prompt)
+        for unit in known:  # so that the first piece is joined to the prompt as the text would be
+            decoder.push(int(unit))
+        forbidden = [self.vocabulary.pad, self.vocabulary.unknown]
+        if not self.ends:
+            forbidden.append(self.border)
+        logits, state = self._read(prompt)
+        for _ in range(length):
+            unit = sampling.draw(logits[0], rng, forbidden)
+            if unit == self.border:
+                break
+            if piece := decoder.push(unit):
+                yield piece
+            logits, state = self._step(np.array([unit]), state)
+        if rest := decoder.flush():
+            yield rest
+
+    def complete(self, prompt: str, count: int = 10) -> list[tuple[str, float]]:
+        """The likeliest next words with their probabilities, likeliest first.
+
+        A model of characters, bytes or subwords spells whole words; the prompt's last word is then taken as whole.
+        """
+        if count < 1:
+            raise ArgumentError(f"count is {count}, it must be 1 or more")
+        logits, state = self._read(prompt)
+        logs = log_softmax(logits)
+        if self.vocabulary.units == "word":
+            logs[:, : self.vocabulary.first] = -np.inf
+            best = np.argsort(-logs[0], kind="stable")[:count]
+            return [
+                (self.vocabulary.token(int(unit)), math.exp(logs[0, unit])) for unit in best if logs[0, unit] > -np.inf
+            ]
+        beam = WordBeam(self._kinds(), self.vocabulary.decode, self._advance)
+        return beam.words(logs, state, count, in_word=kind_of(prompt[-1:]) == Kind.LETTER)
+
+    def _kinds(self) -> npt.NDArray[np.int64]:
+        """What each unit does to a word; a part of a character counts as a letter, a learnt end of text as a mark."""
+        texts = [self.vocabulary.decode([unit]) for unit in range(len(self.vocabulary))]
+        kinds = np.array([Kind.LETTER if "\ufffd" in text else kind_of(text) for text in texts], dtype=np.int64)
+        kinds[: self.vocabulary.first] = Kind.NOTHING
+        if self.ends:
+            kinds[self.border] = Kind.MARK
+        return kinds
+
+    @torch.no_grad()
+    def _advance(self, ids: Ids, rows: Ids, state: Any) -> tuple[npt.NDArray[np.float64], Any]:
+        picked = torch.from_numpy(rows).to(self.device)
+        logits, state = self._step(ids, map_state(lambda tensor: tensor[picked], state))
+        return log_softmax(logits), state
+
+    @torch.no_grad()
+    def _read(self, prompt: str) -> tuple[npt.NDArray[np.float64], Any]:
+        """Logits (1, V) and state after the prompt."""
+        self.module.eval()
+        ids = np.concatenate([[self.start], self.vocabulary.encode(prompt)])
+        state = None
+        for part in np.split(ids, range(_WINDOW, len(ids), _WINDOW)):
+            logits, state = self.module(torch.from_numpy(part)[None].to(self.device), state)
+        return logits[:, -1].double().cpu().numpy(), state
+
+    @torch.no_grad()
+    def _step(self, ids: Ids, state: Any) -> tuple[npt.NDArray[np.float64], Any]:
+        """One unit a row, ids (N,): logits (N, V) and the state."""
+        logits, state = self.module.step(torch.from_numpy(ids).to(self.device), state)
+        return logits.double().cpu().numpy(), state
+
+    @torch.no_grad()
+    def _scores(self, texts: Sequence[str], pieces: int) -> list[Score]:
+        """The state is carried through each text; `pieces` > 1 cuts long texts, each piece starting fresh."""
+        self.module.eval()
+        rows: list[Ids] = []
+        owner: list[int] = []
+        for place, text in enumerate(texts):
+            cut = _cut(self.encode(text), pieces)
+            rows += cut
+            owner += [place] * len(cut)
+        nats = np.zeros(len(texts))
+        # The logits of a window (rows, steps, V) are the largest thing in memory: keep them near 64 MiB.
+        most = max(1, min(_ROWS, 2**24 // (_WINDOW * len(self.vocabulary))))
+        for batch in LengthBatches([len(row) for row in rows], most, 0, shuffle=False).epoch(0):
+            ids, lengths = pad_ids([rows[i] for i in batch])
+            np.add.at(nats, [owner[i] for i in batch], self._nats(ids, lengths))
+        units = [len(self.encode(text)) - 1 for text in texts]
+        return [Score(float(n), u, len(text)) for n, u, text in zip(nats, units, texts, strict=True)]
+
+    def _nats(self, ids: Ids, lengths: Ids) -> npt.NDArray[np.float64]:
+        """Cost (B,) of rows (B, T) that are read in windows with the state carried on."""
+        state = None
+        total = torch.zeros(len(ids), dtype=torch.float64, device=self.device)
+        tokens, ends = torch.from_numpy(ids).to(self.device), torch.from_numpy(lengths - 1).to(self.device)
+        for start in range(0, ids.shape[1] - 1, _WINDOW):
+            inputs, targets = tokens[:, start : start + _WINDOW], tokens[:, start + 1 : start + 1 + _WINDOW]
+            inputs = inputs[:, : targets.shape[1]]
+            left = (ends - start).clamp(0, inputs.shape[1])
+            logits, state = self.module(inputs, state, None if bool((left == inputs.shape[1]).all()) else left)
+            costs = functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+            inside = torch.arange(inputs.shape[1], device=self.device) < left[:, None]
+            total += costs.where(inside, 0).double().sum(1)
+        return total.cpu().numpy()
+
+
+def hold_out(texts: list[str], fraction: float, path: Path | None = None) -> tuple[list[str], list[str] | None]:
+    """The last `fraction` of the characters, taken off; a document on the border is cut in two."""
+    if fraction == 0:
+        return texts, None
+    if not 0 < fraction < 1:
+        raise ArgumentError(f"validation is {fraction}, it must be 0 or more and below 1")
+    keep = sum(map(len, texts)) - round(fraction * sum(map(len, texts)))
+    train, valid = [], []
+    for text in texts:
+        if text[:keep]:
+            train.append(text[:keep])
+        if text[keep:]:
+            valid.append(text[keep:])
+        keep = max(0, keep - len(text))
+    if not train or not valid:
+        raise DataError(
+            f"the text has only {sum(map(len, texts))} characters, too few to hold {fraction:.0%} out; "
+            "give more text or a validation file",
+            path,
+        )
+    return train, valid
+
+
+def _texts(path: Path, column: str) -> list[str]:
+    return read_documents(path, column=column if is_table(path) else None).texts
+
+
+def _cut(ids: Ids, pieces: int) -> list[Ids]:
+    """Contiguous shares that overlap by the one unit that is read but not foretold."""
+    pieces = max(1, min(pieces, (len(ids) - 1) // _WINDOW))
+    edges = np.linspace(0, len(ids) - 1, pieces + 1).astype(int)
+    return [ids[a : b + 1] for a, b in pairwise(edges)]
+
+
+def _line_break(vocabulary: Vocabulary) -> int | None:
+    """The unit of a line break, where it is one known unit."""
+    units = vocabulary.encode("\n")
+    return int(units[0]) if len(units) == 1 and units[0] != vocabulary.unknown else None
+
+
+def _total(scores: Sequence[Score]) -> Score:
+    return Score(sum(s.nats for s in scores), sum(s.units for s in scores), sum(s.characters for s in scores))

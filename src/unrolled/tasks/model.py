@@ -1,0 +1,180 @@
+"""The skeleton that every task shares: read one task, know all.
+
+A task is one class. Its class methods read files and build a network; its instance is the network together with what
+turns a user's data into its input and its output into an answer. `tasks.training` drives it, `tasks.run` saves it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import torch
+from torch import nn
+
+from unrolled.data import Vocabulary
+from unrolled.errors import ArgumentError, RunError
+from unrolled.tasks.events import Note
+from unrolled.tasks.network import NetworkPlan
+from unrolled.tasks.options import Common
+from unrolled.train import BatchSource, Carry, LossOutput
+
+E = TypeVar("E", bound=Sized)
+
+
+@dataclass(frozen=True)
+class Parts(Generic[E]):
+    """The examples of a training: what is learnt from, what decides which weights are best, what measures them.
+
+    `how` says in words where the validation part comes from.
+    """
+
+    train: E
+    valid: E | None = None
+    test: E | None = None
+    how: str = ""
+
+
+class TaskModel(ABC, Generic[E]):
+    """A network for one task. `E` is the task's kind of examples: texts, sequences with labels, ..."""
+
+    task: ClassVar[str]
+    metric: ClassVar[str] = "loss"
+    """The validation metric that decides which weights are the best."""
+    unit: ClassVar[str] = "sequences"
+    """What the examples are counted in."""
+    epochs: ClassVar[int] = 20
+    """Passes over the training part where nobody says otherwise."""
+    overfits: ClassVar[bool] = False
+    """Whether these passes are also the most under a time limit."""
+
+    def __init__(self, plan: NetworkPlan, vocabulary: Vocabulary | None, module: nn.Module) -> None:
+        self.plan = plan
+        self.vocabulary = vocabulary
+        self.module = module
+        self.notes: list[Note] = []
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path, options: Any, common: Common) -> Parts[E]:
+        """The training file and those that `common` names, in memory. Raises DataError; writes nothing."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, parts: Parts[E], options: Any, start: TaskModel[Any] | None = None) -> Self:
+        """A network with fresh weights; vocabulary and scales are learnt on the training part alone.
+
+        `start`, the model of another run, lends its vocabulary and its sizes.
+        """
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
+        """The same from a run's JSON, weights still fresh. Raises RunError where the schema was changed or damaged."""
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """What `restore` needs besides network and vocabulary, as plain JSON."""
+
+    @abstractmethod
+    def source(self, examples: E, options: Any, seed: int) -> BatchSource:
+        """Training batches."""
+
+    @abstractmethod
+    def loss(self, batch: Any, carry: Carry) -> LossOutput:
+        """Mean loss of a batch, its number of targets, and the recurrent state to carry on."""
+
+    @abstractmethod
+    def measure(self, examples: E, *, exact: bool = True) -> dict[str, float]:
+        """Metrics on a part, `loss` among them; `exact=False` may be faster while training goes on."""
+
+    @abstractmethod
+    def read_part(self, path: Path) -> E:
+        """The examples of one file that is laid out as the training file was. Raises DataError."""
+
+    @abstractmethod
+    def keys(self, examples: E) -> list[Hashable]:
+        """What makes two examples the same for finding those that are in two parts: their input."""
+
+    def fingerprint(self, examples: E) -> str:
+        """SHA-256 of a part: whether a resumed run still reads the same data."""
+        return digest(self.keys(examples))
+
+    def count(self, examples: E) -> int:
+        """How many there are, in `unit`."""
+        return len(examples)
+
+    def evaluate(self, path: Path) -> dict[str, Any]:
+        """Metrics on a file."""
+        return dict(self.measure(self.read_part(path)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.module.parameters()).device
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are learnt."""
+        return sum(p.numel() for p in self.module.parameters() if p.requires_grad)
+
+    def activations(self, batch: Any) -> int:
+        """About how many numbers a training step on `batch` keeps for its backward pass."""
+        inputs = batch[0]
+        steps = int(inputs.shape[0]) * int(inputs.shape[1])
+        directions = 1 + self.plan.bidirectional
+        a_step = (len(self.plan.program.gates) + len(self.plan.program.state) + 2) * self.plan.hidden
+        return steps * (self.plan.inputs + directions * self.plan.layers * a_step)
+
+
+def digest(values: Sequence[object]) -> str:
+    """SHA-256 of what `repr` says of the values."""
+    found = hashlib.sha256()
+    for value in values:
+        found.update(repr(value).encode("utf-8", "backslashreplace") + b"\0")
+    return found.hexdigest()
+
+
+def device_of(name: str) -> torch.device:
+    """The device that `--device` names; raises ArgumentError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ArgumentError(f"device is {name!r}, which torch does not know; give auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = torch.cuda.device_count()
+        raise ArgumentError(f"device is {name!r}, but torch sees {there} CUDA devices here; give cpu or auto")
+    return device
+
+
+def entry(schema: dict[str, Any], name: str, *kinds: type) -> Any:
+    """A value of a run's schema of one of these types; raises RunError."""
+    if name not in schema or not isinstance(schema[name], kinds):
+        raise RunError(f"the data's schema has no usable {name!r}")
+    return schema[name]
+
+
+def take_weights(model: TaskModel[Any], start: TaskModel[Any], run: Path) -> list[str]:
+    """Copy from `start` every weight that has a namesake of equal shape; the names of those that start afresh.
+
+    Raises RunError where nothing fits.
+    """
+    # A classifier may start from a language model, whose embedding has the longer name.
+    there = {name.replace("embedding.", "embed."): p for name, p in start.module.named_parameters()}
+    there |= dict(start.module.named_parameters())
+    fresh = []
+    with torch.no_grad():
+        for name, parameter in model.module.named_parameters():
+            if name in there and there[name].shape == parameter.shape:
+                parameter.copy_(there[name])
+            else:
+                fresh.append(name)
+    if len(fresh) == len(list(model.module.named_parameters())):
+        raise RunError(f"no weight of {run} fits this network; leave --from out or train the same kind of network")
+    return fresh

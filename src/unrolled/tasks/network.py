@@ -1,0 +1,126 @@
+"""What a run's network is, as plain data: the cell's program and the sizes. Built from options or from config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from unrolled.cell import Program, Sizes
+from unrolled.errors import CellError, RunError
+from unrolled.layers import Recurrent, Regularisation
+from unrolled.tasks.cells import load_cell
+from unrolled.tasks.options import NetworkOptions
+
+_REGULARISATION = {f.name for f in fields(Regularisation)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan:
+    """One recurrent network between an input and an output layer.
+
+    `inputs` is the width of a step: the embedding's width where `vocabulary` units are embedded, else the numbers of a
+    step. `outputs` is the width of the answer. `regularisation` holds the fields of `layers.Regularisation`.
+    """
+
+    program: Program
+    inputs: int
+    hidden: int
+    layers: int
+    outputs: int
+    vocabulary: int | None = None
+    bidirectional: bool = False
+    pooling: str | None = None
+    tied: bool = False
+    dropout: float = 0.0
+    word_dropout: float = 0.0
+    frozen_embedding: bool = False
+    regularisation: Regularisation = Regularisation()
+
+    def recurrent(self) -> Recurrent:
+        """The recurrent layers with fresh weights."""
+        return Recurrent(
+            self.program,
+            self.inputs,
+            self.hidden,
+            layers=self.layers,
+            bidirectional=self.bidirectional,
+            regularisation=self.regularisation,
+        )
+
+    @property
+    def fewest_weights(self) -> int:
+        """How many numbers the recurrent layers and the embedding hold, counted without building anything."""
+        directions = 1 + self.bidirectional
+        first = _count(self.program, Sizes(self.inputs, self.hidden, self.hidden))
+        deeper = _count(self.program, Sizes(directions * self.hidden, self.hidden, self.hidden))
+        embedding = (self.vocabulary or 0) * self.inputs
+        return directions * (first + (self.layers - 1) * deeper) + embedding
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for config.json."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        return data | {"program": self.program.to_json(), "regularisation": asdict(self.regularisation)}
+
+    @classmethod
+    def from_json(cls, data: object) -> NetworkPlan:
+        """What `to_json` wrote; raises RunError where it was changed or damaged."""
+        if not isinstance(data, Mapping) or set(data) != {f.name for f in fields(cls)}:
+            raise RunError("the network's description lacks entries or has strange ones")
+        for name, kinds in _KINDS.items():
+            value = data[name]
+            if type(value) not in kinds or (isinstance(value, int) and value < 1 and not isinstance(value, bool)):
+                raise RunError(f"the network's {name} is {value!r}")
+        regularisation = data["regularisation"]
+        if not isinstance(regularisation, Mapping) or set(regularisation) != _REGULARISATION:
+            raise RunError("the network's regularisation lacks entries or has strange ones")
+        try:
+            rest = {k: v for k, v in data.items() if k not in ("program", "regularisation")}
+            return cls(
+                program=Program.from_json(data["program"]), regularisation=Regularisation(**regularisation), **rest
+            )
+        except (CellError, TypeError, ValueError) as error:
+            raise RunError(str(error)) from None
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "inputs": (int,),
+    "hidden": (int,),
+    "layers": (int,),
+    "outputs": (int,),
+    "vocabulary": (int, type(None)),
+    "bidirectional": (bool,),
+    "pooling": (str, type(None)),
+    "tied": (bool,),
+    "dropout": (int, float),
+    "word_dropout": (int, float),
+    "frozen_embedding": (bool,),
+}
+
+
+def _count(program: Program, sizes: Sizes) -> int:
+    total = 0
+    for shape in program.parameters(sizes).values():
+        count = 1
+        for side in shape:
+            count *= side
+        total += count
+    return total
+
+
+def regularisation_of(options: NetworkOptions) -> Regularisation:
+    """The rates that an options object asks for."""
+    return Regularisation(
+        input_dropout=options.input_dropout,
+        dropout=options.dropout if options.layers > 1 else 0.0,
+        variational=options.variational,
+        zoneout=options.zoneout,
+        recurrent_dropout=options.recurrent_dropout,
+        weight_drop=options.weight_drop,
+        layer_norm=options.layer_norm,
+    )
+
+
+def program_of(options: NetworkOptions) -> Program:
+    """The program of the cell that an options object names."""
+    return load_cell(options.cell)

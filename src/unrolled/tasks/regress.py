@@ -1,0 +1,148 @@
+"""Regression: one number, or several, for a whole sequence of text or numbers (many to one)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from torch.nn import functional
+
+from unrolled.data import (
+    Scaler,
+    Vocabulary,
+    is_table,
+    read_inputs,
+    read_series,
+    read_table,
+    read_text_targets,
+)
+from unrolled.errors import DataError, RunError
+from unrolled.tasks.model import Parts, TaskModel, entry
+from unrolled.tasks.network import NetworkPlan
+from unrolled.tasks.options import Common, RegressOptions
+from unrolled.tasks.sequences import Batch, Examples, Inputs, SequenceTask, group_column, make, part_off
+from unrolled.train import BatchSource, Carry, LossOutput, mae, mse
+
+
+class RegressTask(SequenceTask):
+    """y = V pool(h_1 ... h_T) + b, trained on targets of mean 0 and deviation 1; errors are in the targets' own unit.
+
+    A target is a tuple of numbers.
+    """
+
+    task: ClassVar[str] = "regress"
+    metric: ClassVar[str] = "mse"
+
+    def __init__(
+        self,
+        plan: NetworkPlan,
+        vocabulary: Vocabulary | None,
+        scaler: Scaler | None,
+        *,
+        target_scaler: Scaler,
+        columns: dict[str, Any],
+    ) -> None:
+        super().__init__(plan, vocabulary, scaler)
+        self.target_scaler = target_scaler
+        self.columns = columns
+
+    @classmethod
+    def read(cls, path: Path, options: RegressOptions, common: Common) -> Parts[Examples]:
+        columns = _columns(options)
+        examples = _read(path, columns, common)
+        test = None if common.test is None else _read(common.test, columns)
+        if common.valid is not None:
+            return Parts(examples, _read(common.valid, columns), test, str(common.valid))
+        parts = part_off(examples, options, common, None)
+        return Parts(parts.train, parts.valid, test, parts.how)
+
+    @classmethod
+    def build(cls, parts: Parts[Examples], options: RegressOptions, start: TaskModel[Any] | None = None) -> Self:
+        scaler = Scaler.fit([np.array(parts.train.targets, dtype=np.float64)])
+        made = make(parts.train.inputs, options, len(scaler.mean), start)
+        model = cls(made.plan, made.vocabulary, made.scaler, target_scaler=scaler, columns=_columns(options))
+        model.use_vectors(made.vectors)
+        model.notes = made.notes
+        return model
+
+    @classmethod
+    def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
+        try:
+            target_scaler = Scaler.from_json(entry(schema, "target_scaler", dict))
+        except DataError as error:
+            raise RunError(str(error)) from None
+        columns = entry(schema, "columns", dict)
+        if len(target_scaler.mean) != plan.outputs or set(columns) != _COLUMNS:
+            raise RunError("the data's schema does not fit the network's outputs")
+        scaler = cls.input_of(plan, schema)
+        return cls(plan, vocabulary, scaler, target_scaler=target_scaler, columns=columns)
+
+    def schema(self) -> dict[str, Any]:
+        return {"columns": self.columns, "target_scaler": self.target_scaler.to_json(), **self.input_schema()}
+
+    def read_part(self, path: Path) -> Examples:
+        return _read(path, self.columns)
+
+    def read_inputs(self, path: Path) -> Inputs:
+        """The sequences of a file whose targets, if it has any, are left aside. Raises DataError."""
+        columns = self.columns
+        if columns["text"] is not None:
+            return read_inputs(path, column=columns["text"] if is_table(path) else None).texts
+        if path.suffix == ".npz":
+            return read_series(path, inputs=columns["inputs"]).sequences
+        features = None
+        if columns["inputs"] is None:
+            aside = {*columns["target"], columns["sequence"]}
+            features = [name for name in read_table(path).columns if name not in aside]
+        return read_series(path, group=columns["sequence"], inputs=columns["inputs"], features=features).sequences
+
+    def source(self, examples: Examples, options: RegressOptions, seed: int) -> BatchSource:
+        targets = self.target_scaler.transform(np.array(examples.targets, dtype=np.float64))
+        return self.batches(examples, targets, options, seed)
+
+    def loss(self, batch: Batch, carry: Carry) -> LossOutput:
+        answers = self.module(batch.inputs.to(self.device), batch.lengths.to(self.device))
+        return LossOutput(functional.mse_loss(answers, batch.targets.to(self.device)), len(answers))
+
+    def measure(self, examples: Examples, *, exact: bool = True) -> dict[str, float]:
+        truth = np.array(examples.targets, dtype=np.float64)
+        answers = self.predict(examples.inputs)
+        scaled = mse(self.target_scaler.transform(truth), self.target_scaler.transform(answers))
+        return {"loss": scaled, "mse": mse(truth, answers), "mae": mae(truth, answers)}
+
+    def predict(self, inputs: Inputs) -> npt.NDArray[np.float64]:
+        """The numbers (N, K) for each sequence."""
+        answers: npt.NDArray[np.float64] = (
+            self.outputs(inputs).astype(np.float64) * self.target_scaler.scale + self.target_scaler.mean
+        )
+        return answers
+
+
+_COLUMNS = {"target", "text", "sequence", "inputs"}
+
+
+def _columns(options: RegressOptions) -> dict[str, Any]:
+    return {
+        "target": list(options.target),
+        "text": options.text,
+        "sequence": options.sequence,
+        "inputs": options.inputs,
+    }
+
+
+def _read(path: Path, columns: dict[str, Any], common: Common | None = None) -> Examples:
+    """Inputs and targets of a file; with `common` also its groups, and bad rows as it says."""
+    skip_bad = common is not None and common.skip_bad
+    targets = tuple(columns["target"])
+    data: Any
+    if columns["text"] is not None:
+        data = read_text_targets(path, columns["text"], targets, skip_bad=skip_bad)
+        inputs = data.texts
+    else:
+        data = read_series(path, targets, group=columns["sequence"], inputs=columns["inputs"], skip_bad=skip_bad)
+        inputs = data.sequences
+    rows = [origin.row for origin in data.origins]
+    groups = None if common is None else group_column(path, common.group, rows)
+    return Examples(inputs, [tuple(map(float, row)) for row in data.targets], groups)

@@ -1,0 +1,250 @@
+"""The run folder: written piece by piece with renames, read back from JSON and safetensors alone.
+
+config.json          task, network (with the cell's program), schema of the data, options, seeds, versions
+vocabulary.json      the units of text, where there is text
+weights.safetensors  the best weights
+metrics.jsonl        one line for each measurement
+curve.png            the learning curve, where matplotlib is installed
+checkpoint-N/        what training needs to go on
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+import unrolled
+from unrolled.data import Vocabulary, vocabulary_from_json
+from unrolled.errors import DataError, RunError
+from unrolled.tasks.network import NetworkPlan
+from unrolled.tasks.registry import TASKS
+from unrolled.train.weights import named_weights
+
+if TYPE_CHECKING:
+    from unrolled.tasks.model import TaskModel
+
+FORMAT = 1
+CONFIG, WEIGHTS, VOCABULARY = "config.json", "weights.safetensors", "vocabulary.json"
+METRICS, CURVE = "metrics.jsonl", "curve.png"
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what the numbers depend on, and the machine's kind."""
+    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    for name in ("torch", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a source checkout on the path has no metadata
+            found[name] = str(getattr(sys.modules.get(name), "__version__", "unknown"))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The content of config.json: enough to load the run and to make it again."""
+
+    task: str
+    network: dict[str, Any]
+    schema: dict[str, Any]
+    options: dict[str, Any]
+    common: dict[str, Any]
+    data: dict[str, Any]
+    parameters: int
+    total_steps: int | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    versions: dict[str, Any] = field(default_factory=_versions)
+    unrolled: str = unrolled.__version__
+    format: int = FORMAT
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "task": str,
+    "parameters": int,
+    "total_steps": (int, type(None)),
+    "command": str,
+    "unrolled": str,
+    "format": int,
+}
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it is whole or not there at all; raises RunError where the disk refuses."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} could not be written ({error.strerror or error}); make room or write permission there, "
+            "or choose another --out"
+        ) from None
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """`data` as readable JSON, whole or not at all."""
+    write_bytes(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_config(run: Path, config: Config) -> None:
+    """config.json of a run."""
+    write_json(run / CONFIG, {f.name: getattr(config, f.name) for f in fields(config)})
+
+
+def write_weights(run: Path, module: nn.Module) -> None:
+    """weights.safetensors of a run; a matrix used twice is written once."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in named_weights(module).items()}
+    write_bytes(run / WEIGHTS, save(tensors, {"format": "unrolled"}))
+
+
+def check_free(run: Path) -> None:
+    """RunError unless a new run may be written there."""
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise RunError(f"{run} is there and not empty; choose another --out, or go on with that run by --resume")
+
+
+def create_folder(out: Path | None, task: str) -> Path:
+    """The run's folder, made: `out`, or the next free runs/TASK-NNN. Raises RunError."""
+    try:
+        if out is not None:
+            check_free(out)
+            out.mkdir(parents=True, exist_ok=True)
+            return out
+        root = Path("runs")
+        root.mkdir(exist_ok=True)
+        taken = [p.name.removeprefix(f"{task}-") for p in root.glob(f"{task}-*")]
+        number = max((int(n) for n in taken if n.isdecimal()), default=0) + 1
+        while True:  # another training may take the same number between the look and the making
+            run = root / f"{task}-{number:03d}"
+            try:
+                run.mkdir()
+                return run
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        raise RunError(
+            f"{out or 'runs'}: the run folder could not be made ({error.strerror}); choose another --out"
+        ) from None
+
+
+def read_json(run: Path, name: str) -> Any:
+    """The content of one of the run's JSON files; raises RunError where it is missing, cut short or no JSON."""
+    try:
+        return json.loads((run / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{run} has no {name}, so the run was cut short; train it again") from None
+    except OSError as error:
+        raise RunError(f"{run / name} could not be read ({error.strerror}); check its permissions") from None
+    except (ValueError, RecursionError):
+        raise RunError(f"{run / name} is cut short or no JSON; copy the run again or train it again") from None
+
+
+def read_config(run: Path) -> Config:
+    """config.json of a run, checked; raises RunError."""
+    if not run.is_dir() or not (run / CONFIG).exists():
+        raise RunError(f"{run} is not a run folder (it has no {CONFIG}); give a folder that `unrolled train` wrote")
+    data = read_json(run, CONFIG)
+    if not isinstance(data, dict) or "format" not in data:
+        raise RunError(f"{run / CONFIG} is not the description of a run; copy the run again or train it again")
+    if data["format"] != FORMAT:
+        raise RunError(
+            f"{run} is a run of format {data['format']!r} (unrolled {data.get('unrolled', 'unknown')}), this version "
+            f"reads format {FORMAT}; load it with the version that wrote it or train it again"
+        )
+    names = {f.name for f in fields(Config)}
+    strange = sorted(names ^ set(data))
+    if strange:
+        raise RunError(f"{run / CONFIG} was changed or damaged (entry {strange[0]!r}); copy the run again")
+    for name in names:
+        if not isinstance(data[name], _TYPES.get(name, dict)):
+            raise RunError(f"{run / CONFIG} was changed or damaged (entry {name!r}); copy the run again")
+    if data["task"] not in TASKS:
+        raise RunError(
+            f"{run} is a run of the task {data['task']!r}, which this version does not know: {', '.join(TASKS)}"
+        )
+    return Config(**data)
+
+
+def read_vocabulary(run: Path) -> Vocabulary | None:
+    """vocabulary.json of a run, None where the run has no text; raises RunError."""
+    if not (run / VOCABULARY).exists():
+        return None
+    try:
+        return vocabulary_from_json(read_json(run, VOCABULARY))
+    except (DataError, KeyError, TypeError, ValueError, AttributeError):
+        raise RunError(f"{run / VOCABULARY} was changed or damaged; copy the run again") from None
+
+
+def read_weights(run: Path) -> dict[str, Tensor]:
+    """weights.safetensors of a run; raises RunError where it is missing or cut short."""
+    try:
+        return load_file(run / WEIGHTS)
+    except FileNotFoundError:
+        raise RunError(f"{run} has no {WEIGHTS}, so training did not end; go on with it by --resume") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{run / WEIGHTS} is cut short or damaged ({error}); copy the run again") from None
+
+
+def untrained(run: Path, config: Config) -> TaskModel[Any]:
+    """The model that config.json and vocabulary.json describe, with fresh weights; raises RunError."""
+    vocabulary = read_vocabulary(run)
+    try:
+        plan = NetworkPlan.from_json(config.network)
+        needed = plan.vocabulary
+        if needed is not None and (vocabulary is None or len(vocabulary) != needed):
+            raise RunError(f"the network reads {needed} units, {VOCABULARY} has {len(vocabulary or ())}")
+        return TASKS[config.task].model.restore(plan, config.schema, vocabulary)
+    except RunError as error:
+        raise RunError(f"{run / CONFIG} was changed or damaged: {error}; copy the run again") from None
+
+
+def open_run(path: str | Path) -> TaskModel[Any]:
+    """The trained model of a run folder. Executes nothing from it; raises RunError in one sentence."""
+    run = Path(path)
+    config = read_config(run)
+    weights = read_weights(run)
+    check_size(run, config, weights)
+    model = untrained(run, config)
+    put_weights(run, model.module, weights)
+    model.module.eval()
+    return model
+
+
+def check_size(run: Path, config: Config, weights: Mapping[str, Tensor]) -> None:
+    """RunError where config.json asks for more weights than there are, before memory is taken for them."""
+    try:
+        needed = NetworkPlan.from_json(config.network).fewest_weights
+    except RunError as error:
+        raise RunError(f"{run / CONFIG} was changed or damaged: {error}; copy the run again") from None
+    there = sum(tensor.numel() for tensor in weights.values())
+    if needed > there:
+        raise RunError(
+            f"{run / CONFIG} describes a network of {needed:,} weights or more, {WEIGHTS} has {there:,}; "
+            "copy the run again"
+        )
+
+
+def put_weights(run: Path, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights into a module; raises RunError naming the first that does not fit."""
+    wanted = named_weights(module)
+    for name in sorted(wanted.keys() | weights.keys()):
+        have = tuple(weights[name].shape) if name in weights else "missing"
+        want = tuple(wanted[name].shape) if name in wanted else "not used"
+        if have != want:
+            raise RunError(f"{run / WEIGHTS}: {name} is {have}, the network needs {want}; copy the run again")
+        wanted[name].detach().copy_(weights[name])

@@ -1,0 +1,272 @@
+"""What the tasks with one answer a sequence share: reading, the network, batches, and the vector of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from unrolled.data import (
+    LengthBatches,
+    Scaler,
+    Vocabulary,
+    build_vocabulary,
+    load_vectors,
+    pad_ids,
+    pad_numbers,
+    read_table,
+    split_rows,
+)
+from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.layers import Pooling
+from unrolled.models import Embedding, SequenceNetwork
+from unrolled.tasks.events import Note
+from unrolled.tasks.model import Parts, TaskModel, digest, entry
+from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
+from unrolled.tasks.options import Common, SequenceOptions
+from unrolled.train import BatchSource
+
+# Texts, or arrays (T, F); all of one kind.
+Inputs = Sequence[Any]
+# Vectors of size 1, as torch starts them, make the first states of a trained-from-scratch network saturate.
+_EMBEDDING_SCALE = 0.1
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Sequences, texts or arrays (T, F), and what is to be learnt of each."""
+
+    inputs: Inputs
+    targets: Sequence[Any]
+    groups: Sequence[Hashable] | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Examples:
+        """The examples in these rows."""
+        groups = None if self.groups is None else [self.groups[i] for i in rows]
+        return Examples([self.inputs[i] for i in rows], [self.targets[i] for i in rows], groups)
+
+
+class Batch(NamedTuple):
+    """inputs (B, T) ids or (B, T, F) numbers, lengths (B,), targets (B,) or (B, K)."""
+
+    inputs: Tensor
+    lengths: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of similar length as tensors."""
+
+    order: LengthBatches
+    inputs: Sequence[npt.NDArray[Any]]
+    targets: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        for rows in self.order.epoch(number, start):
+            yield self.batch(rows)
+
+    def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """These rows, padded."""
+        inputs, lengths = padded([self.inputs[i] for i in rows])
+        return Batch(inputs, lengths, torch.from_numpy(self.targets[rows]))
+
+
+class SequenceTask(TaskModel[Examples]):
+    """One answer for a sequence of text units or of numbers; text has a vocabulary, numbers have a scaler."""
+
+    module: SequenceNetwork
+
+    def __init__(self, plan: NetworkPlan, vocabulary: Vocabulary | None, scaler: Scaler | None) -> None:
+        embed = None
+        if plan.vocabulary is not None:
+            vectors = _EMBEDDING_SCALE * torch.randn(plan.vocabulary, plan.inputs)
+            embed = Embedding(
+                plan.vocabulary,
+                plan.inputs,
+                vectors=vectors,
+                trainable=not plan.frozen_embedding,
+                word_dropout=plan.word_dropout,
+            )
+        recurrent = plan.recurrent()
+        pooling = Pooling(plan.pooling or "last", recurrent.output_size, bidirectional=plan.bidirectional)
+        super().__init__(plan, vocabulary, SequenceNetwork(embed, recurrent, pooling, plan.outputs, plan.dropout))
+        self.scaler = scaler
+
+    def use_vectors(self, vectors: npt.NDArray[np.float32] | None) -> None:
+        """Start the embedding from pretrained vectors (V, E); rows of zeros, the unknown ones, keep their start."""
+        if vectors is not None and isinstance(self.module.embed, Embedding):
+            known = torch.from_numpy(vectors.any(1))
+            with torch.no_grad():
+                self.module.embed.weight[known] = torch.from_numpy(vectors)[known]
+
+    def encode(self, inputs: Inputs) -> list[npt.NDArray[Any]]:
+        """Texts to ids (T,), arrays to scaled numbers (T, F). Raises ArgumentError where the kind is another."""
+        if self.vocabulary is not None:
+            for place, text in enumerate(inputs):
+                if not isinstance(text, str):
+                    raise ArgumentError(
+                        f"sequence {place + 1} is {type(text).__name__}, this model reads texts; give str"
+                    )
+            return list(self.vocabulary.encode_all(inputs))
+        encoded: list[npt.NDArray[Any]] = []
+        for place, row in enumerate(inputs):
+            if isinstance(row, str) or row.ndim != 2 or row.shape[1] != self.plan.inputs:
+                what = "a text" if isinstance(row, str) else f"of shape {row.shape}"
+                raise ArgumentError(
+                    f"sequence {place + 1} is {what}, this model reads {self.plan.inputs} numbers a step; "
+                    f"give arrays (T, {self.plan.inputs})"
+                )
+            encoded.append(row if self.scaler is None else self.scaler.transform(row))
+        return encoded
+
+    @torch.no_grad()
+    def outputs(self, inputs: Inputs, *, pooled: bool = False) -> npt.NDArray[np.float32]:
+        """The network's answers (N, outputs), or the vectors (N, E) that they are made of, in the order of `inputs`."""
+        self.module.eval()
+        encoded = self.encode(inputs)
+        width = self.module.pooling.size if pooled else self.plan.outputs
+        answers = np.empty((len(encoded), width), dtype=np.float32)
+        if encoded:
+            for rows in LengthBatches([len(row) for row in encoded], 128, 0, shuffle=False).epoch(0):
+                x, lengths = padded([encoded[i] for i in rows])
+                x, lengths = x.to(self.device), lengths.to(self.device)
+                found = self.module.encode(x, lengths) if pooled else self.module(x, lengths)
+                answers[rows] = found.float().cpu().numpy()
+        return answers
+
+    def embed(self, inputs: Inputs) -> npt.NDArray[np.float32]:
+        """The vector (N, E) that stands for each sequence, before the output layer."""
+        return self.outputs(inputs, pooled=True)
+
+    def batches(
+        self, examples: Examples, targets: npt.NDArray[Any], options: SequenceOptions, seed: int
+    ) -> BatchSource:
+        """Training batches of `examples` with these targets (N,) or (N, K)."""
+        encoded = self.encode(examples.inputs)
+        return Batches(LengthBatches([len(row) for row in encoded], options.batch_size, seed), encoded, targets)
+
+    def keys(self, examples: Examples) -> list[Hashable]:
+        return [row if isinstance(row, str) else (row.shape, row.tobytes()) for row in examples.inputs]
+
+    def fingerprint(self, examples: Examples) -> str:
+        return digest([*self.keys(examples), *map(str, examples.targets)])
+
+    def input_schema(self) -> dict[str, Any]:
+        """The part of the schema that says how inputs are read."""
+        return {"scaler": None if self.scaler is None else self.scaler.to_json()}
+
+    @staticmethod
+    def input_of(plan: NetworkPlan, schema: dict[str, Any]) -> Scaler | None:
+        """The scaler of a run of numbers, None for text; raises RunError."""
+        data = entry(schema, "scaler", dict, type(None))
+        if (data is None) != (plan.vocabulary is not None) or plan.pooling is None:
+            raise RunError("the data's schema does not say whether the input is text or numbers")
+        if data is None:
+            return None
+        try:
+            scaler = Scaler.from_json(data)
+        except DataError as error:
+            raise RunError(str(error)) from None
+        if len(scaler.mean) != plan.inputs:
+            raise RunError(f"the scaler has {len(scaler.mean)} features, the network {plan.inputs}")
+        return scaler
+
+
+def padded(rows: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
+    """Rows of ids (T,) or of numbers (T, F) as one tensor (B, T) or (B, T, F), and their lengths (B,)."""
+    array, lengths = pad_ids(rows) if rows[0].ndim == 1 else pad_numbers(rows)
+    return torch.from_numpy(array), torch.from_numpy(lengths)
+
+
+def text_vocabulary(texts: Sequence[str], options: SequenceOptions) -> Vocabulary:
+    """The vocabulary of the training texts."""
+    return build_vocabulary(
+        options.units,
+        texts,
+        size=options.vocabulary_size,
+        minimum=options.minimum,
+        lowercase=options.lowercase and options.units in ("char", "word"),
+    )
+
+
+def part_off(
+    examples: Examples, options: SequenceOptions, common: Common, labels: Sequence[Hashable] | None
+) -> Parts[Examples]:
+    """Hold `options.validation` of the rows out, by label in proportion, and never a group in two parts."""
+    share = options.validation
+    if share == 0:
+        return Parts(examples, how="none")
+    train, held = split_rows(len(examples), share, common.seed, groups=examples.groups, labels=labels)
+    by = "" if examples.groups is None else f", no {common.group} in both parts"
+    return Parts(examples.take(train), examples.take(held), how=f"{share:.0%} of the training rows held out{by}")
+
+
+def group_column(path: Path, column: str | None, rows: Sequence[int | None]) -> list[Hashable] | None:
+    """The group of each of these rows of a table, None where no column is asked for."""
+    if column is None:
+        return None
+    table = read_table(path, skip_bad=True)
+    place = dict(zip(table.rows, table.column(column), strict=True))
+    return [place[row] for row in rows if row is not None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a fresh network for sequences is made of."""
+
+    plan: NetworkPlan
+    vocabulary: Vocabulary | None
+    scaler: Scaler | None
+    vectors: npt.NDArray[np.float32] | None
+    notes: list[Note]
+
+
+def make(inputs: Inputs, options: SequenceOptions, outputs: int, start: TaskModel[Any] | None) -> Made:
+    """Vocabulary or scaler from the training inputs, and the plan of the network."""
+    notes: list[Note] = []
+    vocabulary, scaler, vectors = None, None, None
+    if isinstance(inputs[0], str):
+        vocabulary = start.vocabulary if start is not None else None
+        if vocabulary is None:
+            vocabulary = text_vocabulary(inputs, options)
+        if options.vectors is not None:
+            vectors, found = load_vectors(options.vectors, vocabulary.tokens)
+            notes.append(Note(f"{found:,} of {len(vocabulary):,} units have a vector in {options.vectors}"))
+        width = options.embedding if vectors is None else vectors.shape[1]
+    else:
+        scaler = Scaler.fit(inputs)
+        width = len(scaler.mean)
+    plan = NetworkPlan(
+        program=program_of(options),
+        inputs=width,
+        hidden=options.hidden,
+        layers=options.layers,
+        outputs=outputs,
+        vocabulary=None if vocabulary is None else len(vocabulary),
+        bidirectional=options.bidirectional,
+        pooling=options.pooling,
+        dropout=options.dropout,
+        word_dropout=options.word_dropout if vocabulary is not None else 0.0,
+        frozen_embedding=options.freeze_vectors and vectors is not None,
+        regularisation=regularisation_of(options),
+    )
+    if start is not None:
+        like = start.plan
+        plan = replace(
+            plan, program=like.program, inputs=like.inputs, hidden=like.hidden, layers=like.layers,
+            bidirectional=like.bidirectional,
+        )  # fmt: skip
+    return Made(plan, vocabulary, scaler, vectors, notes)

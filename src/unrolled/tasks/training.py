@@ -1,0 +1,335 @@
+"""From options to a trained run: read, build, tell what is known, train, write, measure. The same for every task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+from torch import nn
+
+from unrolled.cell import Cell, Program
+from unrolled.data import shared_rows
+from unrolled.errors import ArgumentError, RunError, TrainingError
+from unrolled.tasks.curve import draw_curve
+from unrolled.tasks.events import Duplicates, Estimate, Event, Note, Split, Started
+from unrolled.tasks.model import Parts, TaskModel, device_of, take_weights
+from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed
+from unrolled.tasks.registry import Task
+from unrolled.tasks.run import (
+    METRICS,
+    VOCABULARY,
+    Config,
+    check_free,
+    create_folder,
+    open_run,
+    read_config,
+    untrained,
+    write_config,
+    write_json,
+    write_weights,
+)
+from unrolled.train import (
+    BatchSource,
+    Carry,
+    Checkpoints,
+    LossOutput,
+    MetricsFile,
+    Observer,
+    Plan,
+    Trainer,
+    TrainResult,
+    TrainSettings,
+    seeded,
+    thread_count,
+)
+
+Notify = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A trained model, where it was written, how training ended, and its metrics on the validation and test parts."""
+
+    model: TaskModel[Any]
+    training: TrainResult
+    valid: dict[str, float]
+    test: dict[str, float]
+    run: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """A task's model and parts as the trainer wants them."""
+
+    model: TaskModel[Any]
+    parts: Parts[Any]
+
+    @property
+    def module(self) -> nn.Module:
+        return self.model.module
+
+    def loss(self, batch: Any, carry: Carry) -> LossOutput:
+        return self.model.loss(batch, carry)
+
+    def evaluate(self) -> dict[str, float]:
+        return {} if self.parts.valid is None else self.model.measure(self.parts.valid, exact=False)
+
+
+class _PlanWriter(Observer):
+    """Writes the number of steps into config.json as soon as it is fixed."""
+
+    def __init__(self, run: Path, config: Config) -> None:
+        self.run = run
+        self.config = config
+
+    def on_plan(self, plan: Plan) -> None:
+        self.config = replace(self.config, total_steps=plan.total_steps)
+        write_config(self.run, self.config)
+
+
+def train_run(
+    task: Task,
+    options: NetworkOptions,
+    common: Common,
+    observers: Sequence[Observer],
+    notify: Notify,
+    command: str,
+) -> RunResult:
+    """`Task.train`."""
+    if common.resume:
+        return _resume(task, options, common, observers, notify)
+    started = time.perf_counter()
+    if common.out is not None:
+        check_free(common.out)
+    parts = task.model.read(_data(common), options, common)
+    settings = settings_of(task, options, common, validated=parts.valid is not None)
+    model = build(task, parts, options, common, notify)
+    source = model.source(parts.train, options, common.seed)
+    _tell(model, parts, source, common, notify)
+    run = create_folder(common.out, task.name)
+    config = describe(model, parts, options, common, command)
+    if model.vocabulary is not None:
+        write_json(run / VOCABULARY, model.vocabulary.to_json())
+    write_config(run, config)
+    notify(Started(str(run)))
+    trainer = _trainer(model, parts, source, settings, run, config, observers, started)
+    return _finish(trainer, model, parts, run, notify, resume=False)
+
+
+def train_in_memory(
+    task: Task, parts: Parts[Any], options: NetworkOptions, common: Common, observers: Sequence[Observer] = ()
+) -> RunResult:
+    """The same on examples in memory, without a run folder: what the estimators call."""
+    settings = settings_of(task, options, common, validated=parts.valid is not None)
+    model = build(task, parts, options, common, lambda event: None)
+    source = model.source(parts.train, options, common.seed)
+    training = Trainer(_Objective(model, parts), source, settings, None, observers).fit()
+    valid = {} if parts.valid is None else model.measure(parts.valid)
+    return RunResult(model, training, valid, {})
+
+
+def build(task: Task, parts: Parts[Any], options: NetworkOptions, common: Common, notify: Notify) -> TaskModel[Any]:
+    """A fresh model on its device, `--from` another run's weights where that is asked for."""
+    device = device_of(common.device)
+    start = None if common.from_run is None else open_run(common.from_run)
+    with seeded(common.seed):
+        model: TaskModel[Any] = task.model.build(parts, options, start)
+    if start is not None and common.from_run is not None:
+        fresh = take_weights(model, start, common.from_run)
+        notify(Note(f"weights of {common.from_run}" + (f"; new: {', '.join(fresh)}" if fresh else "")))
+    for note in model.notes:
+        notify(note)
+    model.module.to(device)
+    return model
+
+
+def settings_of(task: Task, options: NetworkOptions, common: Common, *, validated: bool) -> TrainSettings:
+    """What the trainer wants to know. Raises ArgumentError for values out of range."""
+    default = task.model.epochs if common.max_time is None or task.model.overfits else None
+    return TrainSettings(
+        optimiser=options.optimiser,  # type: ignore[arg-type]  # checked there
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        warmup=options.warmup,
+        decay=options.decay,  # type: ignore[arg-type]  # checked there
+        clip=options.clip or None,
+        epochs=common.epochs if common.epochs is not None else default,
+        max_time=common.max_time,
+        metric=task.model.metric,
+        patience=options.patience or None if validated else None,
+        seed=common.seed,
+        threads=common.threads,
+        ema=options.ema or None,
+    )
+
+
+def describe(model: TaskModel[Any], parts: Parts[Any], options: NetworkOptions, common: Common, command: str) -> Config:
+    """config.json as it is before training."""
+    named = {"train": parts.train, "valid": parts.valid, "test": parts.test}
+    data = {
+        name: {"count": len(part), "sha256": model.fingerprint(part)}
+        for name, part in named.items()
+        if part is not None
+    }
+    return Config(
+        task=model.task,
+        network=model.plan.to_json(),
+        schema=model.schema(),
+        options=_plain(options),
+        common=_plain(common),
+        data={"held_out": parts.how, "threads": common.threads or torch.get_num_threads(), **data},
+        parameters=model.parameters,
+        command=command,
+    )
+
+
+def _data(common: Common) -> Path:
+    if common.data is None:
+        raise ArgumentError("no training data was given; name a file or a folder")
+    return common.data
+
+
+def _tell(model: TaskModel[Any], parts: Parts[Any], source: BatchSource, common: Common, notify: Notify) -> None:
+    """What is known before training: the parts, rows that are in two of them, size, time and memory."""
+    train, valid, test = (0 if part is None else model.count(part) for part in (parts.train, parts.valid, parts.test))
+    notify(Split(train, valid, test, model.unit, parts.how))
+    known = model.keys(parts.train)
+    for name, part in (("validation", parts.valid), ("test", parts.test)):
+        if part is not None and (rows := shared_rows(known, model.keys(part))):
+            notify(Duplicates(name, rows, len(part)))
+    notify(estimate(model, source, common))
+
+
+def estimate(model: TaskModel[Any], source: BatchSource, common: Common) -> Estimate:
+    """Time and memory from a trial step whose result is thrown away."""
+    batch = next(source.epoch(0))
+    seconds = 0.0
+    model.module.train()
+    with thread_count(common.threads), seeded(common.seed, 2, model.device):
+        for _ in range(2):  # the first also pays for what is made once
+            before = time.perf_counter()
+            model.loss(batch, None).loss.backward()  # type: ignore[no-untyped-call]
+            seconds = time.perf_counter() - before
+    model.module.zero_grad(set_to_none=True)
+    # Weights, their gradients, two moments of AdamW and the best weights so far.
+    memory = 4 * (5 * model.parameters + model.activations(batch))
+    return Estimate(model.parameters, memory, seconds * len(source), len(source))
+
+
+def _trainer(
+    model: TaskModel[Any],
+    parts: Parts[Any],
+    source: BatchSource,
+    settings: TrainSettings,
+    run: Path,
+    config: Config,
+    observers: Sequence[Observer],
+    started: float | None,
+) -> Trainer:
+    watching = (_PlanWriter(run, config), MetricsFile(run / METRICS), *observers)
+    return Trainer(_Objective(model, parts), source, settings, run, watching, started=started)
+
+
+def _finish(
+    trainer: Trainer, model: TaskModel[Any], parts: Parts[Any], run: Path, notify: Notify, *, resume: bool
+) -> RunResult:
+    """Train; write the best weights, also of a training that was stopped; measure them."""
+    try:
+        training = trainer.fit(resume=resume)
+    except (KeyboardInterrupt, TrainingError):
+        write_weights(run, model.module)
+        raise
+    write_weights(run, model.module)
+    valid, test = ({} if part is None else model.measure(part) for part in (parts.valid, parts.test))
+    results: dict[str, Any] = {"valid": valid, "test": test, "best_step": training.best_step, "step": training.step}
+    results |= {"seconds": round(training.seconds, 3), "stopped": training.stopped}
+    write_config(run, replace(read_config(run), results=results))
+    why_not = draw_curve(run, model.metric)
+    if why_not is not None:
+        notify(Note(why_not))
+    return RunResult(model, training, valid, test, run)
+
+
+def _resume(
+    task: Task, options: NetworkOptions, common: Common, observers: Sequence[Observer], notify: Notify
+) -> RunResult:
+    """Go on with the run in `common.out` as if it had never stopped."""
+    started = time.perf_counter()
+    if common.out is None:
+        raise ArgumentError("resume needs the run to go on with; give --out RUN")
+    run = common.out
+    config = read_config(run)
+    if config.task != task.name:
+        raise RunError(f"{run} is a run of the task {config.task}; resume it with `unrolled train {config.task}`")
+    options = _merged(run, task.options, config.options, options, ())
+    common = _merged(run, Common, config.common, common, (*RESUMABLE, "out", "data", "valid", "test"))
+    options.cell = Program.from_json(config.network["program"])  # type: ignore[assignment]  # what load_cell takes too
+    parts = task.model.read(_data(common), options, common)
+    if Checkpoints(run).current() is None:
+        model = build(task, parts, options, common, notify)
+    else:
+        model = untrained(run, config)
+        model.module.to(device_of(common.device))
+    _check_data(run, config, model, parts)
+    source = model.source(parts.train, options, common.seed)
+    settings = settings_of(task, options, common, validated=parts.valid is not None)
+    config = replace(config, common=_plain(replace(common, resume=False)))
+    notify(Started(str(run)))
+    trainer = _trainer(model, parts, source, settings, run, config, observers, started)
+    return _finish(trainer, model, parts, run, notify, resume=True)
+
+
+def _merged(run: Path, kind: type[Any], saved: dict[str, Any], given: Any, free: tuple[str, ...]) -> Any:
+    """The run's own options with those of `free` as they are given now; raises RunError where another one differs."""
+    names = {f.name for f in fields(kind)}
+    if set(saved) != names:
+        raise RunError(f"{run}: the options in config.json were changed or damaged; start the run again elsewhere")
+    own = kind(**{name: _typed(kind, name, value) for name, value in saved.items()})
+    asked = changed(given)
+    for name, value in asked.items():
+        if name not in free and _json(value) != _json(getattr(own, name)):
+            raise RunError(
+                f"{run} was trained with {name}={_json(getattr(own, name))} and {_json(value)} is asked for now; "
+                "resume may change only time, epochs, device and threads"
+            )
+    return replace(own, **{name: value for name, value in asked.items() if name in free})
+
+
+def _typed(kind: type[Any], name: str, value: Any) -> Any:
+    """A JSON value as its field holds it: paths and tuples have no form of their own in JSON."""
+    hint = str(get_type_hints(kind)[name])
+    if isinstance(value, str) and "Path" in hint:
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_data(run: Path, config: Config, model: TaskModel[Any], parts: Parts[Any]) -> None:
+    for name, part in (("train", parts.train), ("valid", parts.valid)):
+        saved = config.data.get(name)
+        now = None if part is None else model.fingerprint(part)
+        if (saved or {}).get("sha256") != now:
+            raise RunError(
+                f"{run}: the {name} part is not what the run was started with; restore the data or start a new run"
+            )
+
+
+def _plain(options: Any) -> dict[str, Any]:
+    return {name: _json(value) for name, value in asdict(options).items()} | (
+        {"cell": _cell_name(options.cell)} if hasattr(options, "cell") else {}
+    )
+
+
+def _cell_name(cell: str | Cell | Program) -> str:
+    if isinstance(cell, str):
+        return cell
+    return cell.name if isinstance(cell, Program) else type(cell).__name__
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
