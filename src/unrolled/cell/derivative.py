@@ -17,8 +17,8 @@ class Pullback:
 
     `nodes` begins with the nodes of the program itself and goes on with those of the derivative. Leaves named
     ("adjoint", "output") and ("adjoint", state) are dL/d(output) and dL/d(next state). A node ("transposed", d, k) is
-    U_k^T d (or P_k^T d). The dictionaries say which node is dL/d(x.k), dL/d(s.k), dL/d(p.k), and dL/d(U_k operand), the left
-    factor of the weight gradient dL/dU_k = sum over rows of d operand^T; a value that is not there has no gradient.
+    U_k^T d (or P_k^T d). The dictionaries say which node is dL/d(x.k), dL/d(s.k), dL/d(p.k), and d = dL/d(U_k operand),
+    the left factor of the weight gradient dL/dU_k, the sum over rows of d operand^T; what is missing has no gradient.
     """
 
     program: Program

@@ -41,6 +41,7 @@ def register_evaluator(kind: type, table: Mapping[str, Callable[..., Any]]) -> N
 
 
 def evaluator(arguments: tuple[Any, ...]) -> Mapping[str, Callable[..., Any]]:
+    """The table for the first argument that an engine has registered; plain numbers otherwise."""
     for argument in arguments:
         for kind in type(argument).__mro__:
             if kind in _EVALUATORS:
@@ -127,7 +128,7 @@ def greater(a: Any, b: Any) -> Any:
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """a where the condition is not zero, else b."""
+    """Return a where the condition is not zero, else b."""
     return apply("where", condition, a, b)
 
 
@@ -137,52 +138,61 @@ def mean(a: Any) -> Any:
 
 
 def identity(a: Any) -> Any:
-    """a itself: a linear unit."""
+    """Return a itself: a linear unit."""
     return a
 
 
 def square(a: Any) -> Any:
-    """a * a."""
+    """The product a a."""
     return a * a
 
 
 def silu(a: Any) -> Any:
-    """a sigmoid(a) (Elfwing et al. 2018)."""
+    """The product a sigmoid(a) (Elfwing et al. 2018)."""
     return a * sigmoid(a)
 
 
 def elu(a: Any, alpha: float = 1.0) -> Any:
-    """a where a > 0, else alpha (e^a - 1) (Clevert et al. 2016)."""
+    """Return a where a > 0, else alpha (e^a - 1) (Clevert et al. 2016)."""
     return where(greater(a, 0.0), a, alpha * (exp(minimum(a, 0.0)) - 1.0))
 
 
 def leaky_relu(a: Any, negative_slope: float = 0.01) -> Any:
-    """a where a > 0, else negative_slope a."""
+    """Return a where a > 0, else negative_slope a."""
     return where(greater(a, 0.0), a, negative_slope * a)
 
 
 def softsign(a: Any) -> Any:
-    """a / (1 + |a|)."""
+    """The quotient a / (1 + |a|)."""
     return a / (1.0 + absolute(a))
 
 
-def clamp(a: Any, min: float, max: float) -> Any:
-    """a kept between min and max."""
-    return minimum(maximum(a, min), max)
+def clamp(a: Any, low: float, high: float) -> Any:
+    """Keep a between low and high."""
+    return minimum(maximum(a, low), high)
+
+
+def _torch_clamp(a: Any, low: float | None = None, high: float | None = None, **bounds: float) -> Any:
+    """Torch's clamp, whose bounds are called min and max and may be left out."""
+    low, high = bounds.pop("min", low), bounds.pop("max", high)
+    if bounds:
+        raise TypeError(f"unexpected {', '.join(bounds)}")
+    a = a if low is None else maximum(a, low)
+    return a if high is None else minimum(a, high)
 
 
 def hard_tanh(a: Any) -> Any:
-    """a kept between -1 and 1."""
+    """Keep a between -1 and 1."""
     return clamp(a, -1.0, 1.0)
 
 
 def hard_sigmoid(a: Any) -> Any:
-    """a / 6 + 1/2 kept between 0 and 1, torch's and Keras 3's slope."""
+    """Keep a / 6 + 1/2 between 0 and 1, torch's and Keras 3's slope."""
     return clamp(a / 6.0 + 0.5, 0.0, 1.0)
 
 
 def gelu(a: Any) -> Any:
-    """a Phi(a), with the exact error function (Hendrycks & Gimpel 2016)."""
+    """The product a Phi(a), with the exact error function (Hendrycks & Gimpel 2016)."""
     return 0.5 * a * (1.0 + erf(a * math.sqrt(0.5)))
 
 
@@ -211,8 +221,8 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 FOREIGN.update(
     exp=exp, log=log, sqrt=sqrt, sin=sin, cos=cos, erf=erf, abs=absolute, absolute=absolute, tanh=tanh, sigmoid=sigmoid,
     relu=relu, softplus=softplus, maximum=maximum, minimum=minimum, where=where, square=square, silu=silu, elu=elu,
-    leaky_relu=leaky_relu, softsign=softsign, clamp=clamp, hardtanh=hard_tanh, hardsigmoid=hard_sigmoid, gelu=gelu,
-    greater=greater, gt=greater, lt=lambda a, b: greater(b, a), less=lambda a, b: greater(b, a),
+    leaky_relu=leaky_relu, softsign=softsign, clamp=_torch_clamp, hardtanh=hard_tanh, hardsigmoid=hard_sigmoid,
+    gelu=gelu, greater=greater, gt=greater, lt=lambda a, b: greater(b, a), less=lambda a, b: greater(b, a),
     add=lambda a, b: a + b, sub=lambda a, b: a - b, subtract=lambda a, b: a - b, mul=lambda a, b: a * b,
     multiply=lambda a, b: a * b, div=lambda a, b: a / b, true_divide=lambda a, b: a / b, divide=lambda a, b: a / b,
     neg=lambda a: -a, negative=lambda a: -a, pow=lambda a, b: a**b, power=lambda a, b: a**b,

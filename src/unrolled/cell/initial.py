@@ -18,9 +18,9 @@ FORGET, INPUT = "f", "i"
 class Initial:
     """How weights start.
 
-    Input weights are Glorot uniform (Glorot & Bengio 2010), recurrent ones orthogonal per gate and head (Saxe et al. 2014),
-    biases 0 but for the forget gate f (Jozefowicz et al. 2015). `chrono` is the longest dependency in steps: then
-    b_f = log(uniform(1, chrono - 1)) and b_i = -b_f (Tallec & Ollivier 2018).
+    Input weights are Glorot uniform (Glorot & Bengio 2010), recurrent ones orthogonal for each gate and head
+    (Saxe et al. 2014), biases 0 but for the forget gate f (Jozefowicz et al. 2015). `chrono` is the longest dependency
+    in steps: then b_f = log(uniform(1, chrono - 1)) and b_i = -b_f (Tallec & Ollivier 2018).
     """
 
     forget_bias: float = 1.0

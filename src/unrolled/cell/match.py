@@ -1,4 +1,4 @@
-"""Whether two programs compute the same thing, up to the names of gates and states and the order of sums and products."""
+"""Whether two programs compute the same, up to the names of gates and states and the order of sums and products."""
 
 from __future__ import annotations
 

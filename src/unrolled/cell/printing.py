@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from unrolled.cell.analysis import consumers
 from unrolled.cell.operations import ATOM, OPERATIONS, SUM, TERM
-from unrolled.cell.program import Program, consumers
+from unrolled.cell.program import Program
 
 Piece = tuple[str, int]
 
@@ -48,7 +49,7 @@ class _Printer:
         program = self.program
         names: dict[int, str] = {}
         taken = set(program.state)
-        for i, name in {i: name for i, name in program.labels}.items():
+        for i, name in dict(program.labels).items():
             names[i] = name
             taken.add(name)
         used = consumers(program)
@@ -93,7 +94,8 @@ class _Printer:
         sub: Mapping[bool, str] = {True: f"_{{{name}}}", False: f"_{name}"}
         if node.operation == "constant":
             value = float(node.value or 0.0)
-            return (f"{value:g}", ATOM if value >= 0 else SUM)
+            short = f"{value:g}"
+            return (short if float(short) == value else repr(value), ATOM if value >= 0 else SUM)
         if node.operation == "gate":
             bias = f" + b{sub[self.latex]}" if self.program.bias else ""
             time = "x_{t}" if self.latex else "x[t]"
@@ -127,7 +129,7 @@ class _Printer:
         return template.format(*pieces), ATOM if row.name == "div" and self.latex else row.precedence
 
     def _chain(self, operation: str, argument: int) -> bool:
-        """a ⊙ (b ⊙ c) needs no brackets, a ⊙ (b / c) does."""
+        """Whether brackets can go: not needed in a ⊙ (b ⊙ c), needed in a ⊙ (b / c)."""
         return operation == "mul" and self.program.nodes[argument].operation == "mul"
 
     def _bracketed(self, i: int, precedence: int) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from unrolled.cell.operations import OPERATIONS
-from unrolled.cell.protocol import WIDTHS, Noise, Sizes, Vector, state_type
+from unrolled.cell.analysis import gate_value, node_widths, shares_its_sum
+from unrolled.cell.checks import check, check_sizes
+from unrolled.cell.protocol import Noise, Sizes, Vector, state_type
 from unrolled.cell.symbol import Node
 from unrolled.errors import CellError
 
-# Leaves have a name; a product has a name and one argument. `transposed` and `adjoint` occur in derivatives only.
-LEAVES: tuple[str, ...] = ("gate", "state", "parameter", "noise", "adjoint")
-PRODUCTS: tuple[str, ...] = ("product", "transposed")
 FORMAT = 1
 
 
@@ -51,7 +49,7 @@ class Program:
     @cached_property
     def widths(self) -> tuple[str, ...]:
         """The width of each node: "hidden", "output" (only in a cell that projects), or "any" for a constant."""
-        widths = _widths(self)
+        widths = node_widths(self)
         return widths if self.projects else tuple("any" if w == "any" else "hidden" for w in widths)
 
     @cached_property
@@ -85,16 +83,16 @@ class Program:
     @cached_property
     def recurrent_biased(self) -> tuple[str, ...]:
         """Gates with a recurrent bias c_k: those where u.k occurs outside the sum x.k + u.k."""
-        return tuple(gate for gate in self.recurrent if self.bias and not _joined(self, gate))
+        return tuple(gate for gate in self.recurrent if self.bias and not shares_its_sum(self, gate))
 
     @cached_property
     def gate_values(self) -> dict[str, int]:
         """The node that is the value of each gate: the operation that consumes x.k."""
         named = {label: i for i, label in self.labels if label not in self.state}
-        return {gate: named.get(gate, _gate_value(self, gate)) for gate in self.gates}
+        return {gate: named.get(gate, gate_value(self, gate)) for gate in self.gates}
 
     def parameters(self, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter; the gates are stacked in W (G*H, F), U (K*H, O / heads), b (G*H), c (C*H)."""
+        """Name and shape of every parameter; gates are stacked in W (G*H, F), U (K*H, O / heads), b (G*H), c (C*H)."""
         check_sizes(self, sizes)
         hidden = sizes.hidden
         shapes: dict[str, tuple[int, ...]] = {"W": (len(self.gates) * hidden, sizes.input)}
@@ -152,147 +150,3 @@ class Program:
             raise CellError(
                 f"the program of a cell is damaged ({error!r}); write it again with Program.to_json."
             ) from None
-
-
-def check_sizes(program: Program, sizes: Sizes) -> None:
-    """CellError where a program cannot have these sizes."""
-    if sizes.hidden != sizes.output and not program.projects:
-        raise CellError(
-            f"{program.name} was given {sizes.hidden} hidden units and {sizes.output} outputs, but it has no product from one "
-            "to the other; give both the same size or use a cell with projection."
-        )
-    operand = sizes.of(program.operand_width)
-    if sizes.hidden % program.heads or operand % program.heads:
-        raise CellError(
-            f"{program.name} has {program.heads} heads, which must divide its {sizes.hidden} hidden units "
-            f"and {operand} recurrent inputs; choose sizes that are multiples of the heads."
-        )
-
-
-def check(program: Program) -> None:
-    """CellError unless every node is in the table, reads earlier nodes only and names what is declared."""
-    declared = {
-        "gate": set(program.gates),
-        "state": set(program.state),
-        "parameter": set(program.vectors),
-        "noise": set(program.noise),
-        "product": set(program.products) | set(program.gates),
-    }
-    for field_ in fields(program):
-        if field_.name in ("output", "heads") and not isinstance(getattr(program, field_.name), int):
-            raise CellError(f"the {field_.name} of a cell's program must be a whole number.")
-    if len(program.next) != len(program.state) or not program.state or not program.gates or program.heads < 1:
-        raise CellError(
-            f"{program.name} needs at least one gate, one state, one head and a next value for every state."
-        )
-    _check_widths(program)
-    for i, node in enumerate(program.nodes):
-        if any(not isinstance(a, int) or not 0 <= a < i for a in node.arguments):
-            raise CellError(f"node {i} of {program.name} reads a value that is not computed before it.")
-        if node.operation == "constant":
-            if not isinstance(node.value, (int, float)) or node.arguments:
-                raise CellError(f"node {i} of {program.name} is a constant without a number.")
-        elif node.operation in declared:
-            if node.name not in declared[node.operation] or len(node.arguments) != (node.operation == "product"):
-                raise CellError(
-                    f"node {i} of {program.name} reads the {node.operation} {node.name!r}, which is not declared."
-                )
-        elif node.operation not in OPERATIONS or len(node.arguments) != OPERATIONS[node.operation].arity:
-            raise CellError(f"node {i} of {program.name} is {node.operation!r}, which is not in the operation table.")
-    if any(not isinstance(i, int) or not 0 <= i < len(program.nodes) for i in (program.output, *program.next)):
-        raise CellError(f"{program.name} returns a value that it does not compute.")
-    _check_products(program)
-
-
-def _check_widths(program: Program) -> None:
-    ends = [end for pair in program.products.values() for end in pair]
-    for size in (
-        *program.state.values(),
-        *ends,
-        *(v.size for v in (*program.vectors.values(), *program.noise.values())),
-    ):
-        if size not in WIDTHS:
-            raise CellError(f"{program.name} declares the size {size!r}, but it must be 'hidden' or 'output'.")
-
-
-def _check_products(program: Program) -> None:
-    seen: dict[str | None, int] = {}
-    for node in program.nodes:
-        if node.operation == "product" and seen.setdefault(node.name, node.arguments[0]) != node.arguments[0]:
-            raise CellError(
-                f"the matrix of {node.name!r} multiplies two different values in one step of {program.name}; "
-                "declare a further matrix in `products`."
-            )
-    if len({program.widths[program.nodes[i].arguments[0]] for i in program.recurrent.values()}) > 1:
-        raise CellError(
-            f"the recurrent products of {program.name} read values of different widths; use `products` for one."
-        )
-    for width, i in zip(program.state.values(), program.next, strict=True):
-        if program.projects and program.widths[i] not in (width, "any"):
-            raise CellError(
-                f"a state of {program.name} is {width} wide, but its next value is {program.widths[i]} wide."
-            )
-
-
-def _widths(program: Program) -> tuple[str, ...]:
-    widths: list[str] = []
-    for node in program.nodes:
-        if node.operation == "gate":
-            width = "hidden"
-        elif node.operation == "state":
-            width = program.state[str(node.name)]
-        elif node.operation == "parameter":
-            width = program.vectors[str(node.name)].size
-        elif node.operation == "noise":
-            width = program.noise[str(node.name)].size
-        elif node.operation == "product":
-            width = program.products[str(node.name)][1] if node.name in program.products else "hidden"
-        else:
-            found = {widths[a] for a in node.arguments} - {"any"}
-            if len(found) > 1 and program.projects:
-                raise CellError(
-                    f"{program.name} combines a hidden with an output value unit by unit; a product must lie between."
-                )
-            width = next(iter(sorted(found)), "any")
-        widths.append(width)
-    return tuple(widths)
-
-
-def consumers(program: Program) -> list[list[int]]:
-    """For each node, the nodes that read it."""
-    found: list[list[int]] = [[] for _ in program.nodes]
-    for i, node in enumerate(program.nodes):
-        for argument in dict.fromkeys(node.arguments):
-            found[argument].append(i)
-    return found
-
-
-def _joined(program: Program, gate: str) -> bool:
-    """Whether every use of u.gate is inside a sum that also holds x.gate, so that one bias serves both."""
-    used = consumers(program)
-
-    def sums(i: int) -> list[int]:
-        up = [c for c in used[i] if program.nodes[c].operation == "add"]
-        return [i] if len(up) != len(used[i]) or not up else [top for c in up for top in sums(c)]
-
-    def terms(i: int) -> list[int]:
-        node = program.nodes[i]
-        return [t for a in node.arguments for t in terms(a)] if node.operation == "add" else [i]
-
-    product = program.recurrent[gate]
-    return all(Node("gate", name=gate) in [program.nodes[t] for t in terms(top)] for top in sums(product))
-
-
-def _gate_value(program: Program, gate: str) -> int:
-    """Climb from x.k through sums to the one function of it; where several read the sum, the sum is the value."""
-    used = consumers(program)
-    i = program.nodes.index(Node("gate", name=gate)) if Node("gate", name=gate) in program.nodes else -1
-    while i >= 0 and len(used[i]) == 1:
-        (above,) = used[i]
-        node = program.nodes[above]
-        if len(node.arguments) == 1 and node.operation in OPERATIONS and node.operation != "mean":
-            return above
-        if node.operation != "add":
-            return i
-        i = above
-    return i

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 from unrolled.errors import ArgumentError, CellError
@@ -17,7 +17,7 @@ WIDTHS: tuple[str, ...] = ("hidden", "output")
 
 @dataclass(frozen=True)
 class Sizes:
-    """Widths of one layer: F of its input, H of its hidden units, O of what it puts out (H unless the cell projects)."""
+    """Widths of one layer: F of its input, H of its hidden units, O of its output (H unless the cell projects)."""
 
     input: int
     hidden: int
@@ -59,7 +59,7 @@ class Noise:
 
 
 def state(**sizes: Width) -> dict[str, Width]:
-    """The states that a step hands to the next; the first is what `u.k` multiplies: state(h="output", c="hidden")."""
+    """What a step hands to the next, such as `h="output", c="hidden"`; the first is what `u.k` multiplies."""
     for name, size in sizes.items():
         if size not in WIDTHS:
             raise CellError(f"state {name} has the size {size!r}, but it must be 'output' or 'hidden'.")
@@ -71,18 +71,19 @@ def vector(start: float = 0.0, size: Width = "hidden") -> Vector:
     return Vector(start, size)
 
 
-@lru_cache(maxsize=None)
+@cache
 def state_type(names: tuple[str, ...]) -> type[Any]:
     """The named tuple of a state; the same names give the same class."""
-    return namedtuple("State", names)  # type: ignore[misc]  # the fields are known at run time only
+    return namedtuple("State", names)
 
 
 class Cell(ABC):
     """One time step as equations; a frozen dataclass whose fields are hyper-parameters. It holds no weights.
 
-    Declare `gates` (each k has W_k (H, F) and b_k (H): `x.k = W_k x_t + b_k`), `state` (the first is what `u.k = U_k h_{t-1}`
-    multiplies), and where needed `vectors` (`p.name`), `products` (`u("name", operand)`; {"p": ("hidden", "output")} maps
-    H units to O) and `noise` (`p.name`). `u("k", operand)` multiplies another operand by U_k. Write `update` and nothing else.
+    Declare `gates` (each k has W_k (H, F) and b_k (H): `x.k = W_k x_t + b_k`), `state` (the first is what
+    `u.k = U_k h_{t-1}` multiplies), and where needed `vectors` (`p.name`), `products` (`u("name", operand)`;
+    {"p": ("hidden", "output")} maps H units to O) and `noise` (`p.name`). `u("k", operand)` multiplies another operand
+    by U_k. Write `update` and nothing else.
     """
 
     gates: ClassVar[tuple[str, ...]]

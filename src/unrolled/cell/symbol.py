@@ -159,6 +159,7 @@ def foreign(name: str) -> Callable[..., Any]:
 
 
 def call_foreign(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call our function for another library's; CellError for arguments that it does not have."""
     function = foreign(name)
     try:
         return function(*args, **kwargs)

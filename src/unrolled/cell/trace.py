@@ -12,7 +12,7 @@ from unrolled.cell.interpret import ProgramCell
 from unrolled.cell.program import Program
 from unrolled.cell.protocol import Cell
 from unrolled.cell.symbol import Builder, Node, Symbol
-from unrolled.errors import CellError
+from unrolled.errors import CellError, UnrolledError
 
 
 class Leaves:
@@ -111,13 +111,18 @@ def _run(cell: Cell, x: Leaves, u: Products, s: Leaves, p: Leaves) -> tuple[Any,
         if event == "return" and frame.f_code is type(cell).update.__code__:
             labels.update({name: v for name, v in frame.f_locals.items() if isinstance(v, Symbol)})
 
-    if sys.getprofile() is not None:
-        return cell.update(x, u, s, p), labels
-    sys.setprofile(profile)
+    watch = sys.getprofile() is None
+    if watch:
+        sys.setprofile(profile)
     try:
         return cell.update(x, u, s, p), labels
+    except UnrolledError:
+        raise
+    except Exception as error:  # the author's own code, or a library that it calls, may raise anything
+        raise CellError(f"{type(cell).__name__}.update fails on symbols ({type(error).__name__}: {error}).") from error
     finally:
-        sys.setprofile(None)
+        if watch:
+            sys.setprofile(None)
 
 
 def _pruned(

@@ -40,7 +40,8 @@ def zoneout(program: Program, rates: Mapping[str, float]) -> Program:
 def recurrent_dropout(program: Program, rate: float, *, frequency: Literal["step", "sequence"] = "sequence") -> Program:
     """Drop units of what the recurrent matrices read, by default the same ones at every step (Gal & Ghahramani 2016).
 
-    The kept units are divided by 1 - rate; in evaluation nothing is dropped. Raises ArgumentError for a rate outside [0, 1).
+    The kept units are divided by 1 - rate; in evaluation nothing is dropped. Raises ArgumentError for a rate
+    outside [0, 1).
     """
     if _rate(rate, "recurrent dropout") == 0.0:
         return program
@@ -62,9 +63,8 @@ def recurrent_dropout(program: Program, rate: float, *, frequency: Literal["step
             arguments = (masks[old],)
         place.append(builder.add(Node(node.operation, arguments, node.name, node.value)).index)
     labels = tuple((place[i], label) for i, label in program.labels)
-    moved = replace(program, nodes=tuple(builder.nodes), output=place[program.output],
+    return replace(program, nodes=tuple(builder.nodes), output=place[program.output],
                     next=tuple(place[i] for i in program.next), noise=noise, labels=labels)  # fmt: skip
-    return moved
 
 
 def _rebuilt(program: Program, builder: Builder, noise: dict[str, Noise], output: int, following: list[int]) -> Program:

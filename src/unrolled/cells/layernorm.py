@@ -15,9 +15,10 @@ def _normalised(gates: tuple[str, ...], source: Any, together: bool) -> dict[str
 
 @dataclass(frozen=True)
 class LayerNormLSTM(Cell):
-    """LSTM with a_k = gain_x_k LN(W_k x_t) + gain_u_k LN(U_k h_{t-1}) + b_k, and LN of c before the output (Ba et al. 2016).
+    """LSTM with a_k = gain_x_k LN(W_k x_t) + gain_u_k LN(U_k h_{t-1}) + b_k (Ba et al. 2016).
 
-    States: h (B, O), c (B, H). LN runs over the units of all gates `together`, as in the paper, or of each gate alone.
+    States: h (B, O), c (B, H). The output shows LN of c. LN runs over the units of all gates
+    `together`, as in the paper, or of each gate alone.
     """
 
     together: bool = True

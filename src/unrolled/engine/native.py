@@ -5,6 +5,8 @@ What torch computes is written here as cells, because an engine recognises a cel
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +18,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from unrolled.cell import Cell, Program, correspondence, layouts, relu, sigmoid, state, tanh, trace
 from unrolled.engine.plan import Plan
 from unrolled.engine.weights import Weights
+from unrolled.errors import EngineError
+
+FUSED = "LSTM, LSTM with projection, GRU, tanh and relu RNN"
 
 
 class _Plain(Cell):
@@ -92,7 +97,7 @@ def _patterns() -> tuple[tuple[str, Program], ...]:
 
 @lru_cache(maxsize=1024)
 def match(program: Program) -> Match | None:
-    """The function of torch that computes this program, or None."""
+    """Which function of torch computes this program, or None."""
     for function, pattern in _patterns():
         found = correspondence(program, pattern)
         if found is not None:
@@ -106,20 +111,23 @@ def refuse(plan: Plan) -> str | None:
     if plan.program.noise:
         return "torch's fused layers have no zoneout or recurrent dropout"
     if match(plan.program) is None:
-        return f"{plan.program.name} is none of the cells that torch has fused (LSTM, LSTM with projection, GRU, tanh and relu RNN)"
+        return f"{plan.program.name} is none of the cells that torch has fused ({FUSED})"
     if plan.capture:
         return "torch's fused layers do not show their gates and states at every step"
     if not plan.has_input:
         return "torch's fused layers need an input at every step"
     if plan.sizes.input == 0:
         return "torch's fused layers need at least one input feature"
+    if plan.program.products and plan.sizes.hidden == plan.sizes.output:
+        return "torch's LSTM takes a projection only to another width"
     return None
 
 
 def scan(plan: Plan, weights: Weights, xs: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
     """Time-major: xs (T, B, F) -> outputs (T, B, O); see `unrolled.engine.scan`."""
     found = match(plan.program)
-    assert found is not None  # refuse() has been asked
+    if found is None:
+        raise EngineError(f"the engine native cannot run {plan.program.name}: it is none of {FUSED}.")
     flat = _flat(plan.program, weights, found, plan.sizes.hidden)
     hx = [state[i].unsqueeze(0) for i in found.state]
     if lengths is not None:
@@ -137,11 +145,16 @@ def _call(
     """Torch's function over (T, B, F), or over packed rows with `sizes` rows alive at each step."""
     run = getattr(torch, function)
     start: Any = hx if len(hx) > 1 else hx[0]
+    biased = len(flat) > 3
     training = torch.is_grad_enabled()  # cuDNN keeps what the backward pass needs only when it is told that it trains
-    if sizes is None:
-        outputs, *last = run(xs, start, flat, len(flat) > 2, 1, 0.0, training, False, False)
-    else:
-        outputs, *last = run(xs, sizes, start, flat, len(flat) > 2, 1, 0.0, training, False)
+    # oneDNN knows no projection; that torch says so and takes its other path is no news to anybody
+    with warnings.catch_warnings() if len(flat) % 2 else nullcontext():
+        if len(flat) % 2:
+            warnings.filterwarnings("ignore", "LSTM with projections")
+        if sizes is None:
+            outputs, *last = run(xs, start, flat, biased, 1, 0.0, training, False, False)
+        else:
+            outputs, *last = run(xs, sizes, start, flat, biased, 1, 0.0, training, False)
     return outputs, last
 
 
@@ -153,8 +166,7 @@ def _flat(program: Program, weights: Weights, found: Match, hidden: int) -> list
             return value
         return torch.cat([value[g * hidden : (g + 1) * hidden] for g in found.gates])
 
-    assert weights.U is not None  # every pattern has recurrent products for all its gates
-    flat = [ordered(weights.W), ordered(weights.U)]
+    flat = [ordered(weights.W), ordered(weights.recurrent)]
     if weights.b is not None or weights.c is not None:
         zeros = weights.W.new_zeros(weights.W.shape[0])
         flat += [
@@ -180,6 +192,8 @@ def _ragged(
     order = torch.argsort(lengths, descending=True, stable=True)
     order = order[: int((lengths > 0).sum())]
     cut = lengths[order]
+    if not len(cut):
+        return xs.new_zeros(steps, batch, hx[0].shape[-1]), hx
     if reverse:
         xs = _turned(xs, lengths)
     packed = pack_padded_sequence(xs[:, order], cut.cpu())

@@ -32,9 +32,10 @@ class Plan:
 
 @dataclass
 class Capture:
-    """Asks `scan` for values at every step: names of gates and states go in, tensors (B, T, H) are found under them.
+    """Asks `scan` for values at every step: names of gates and states go in, tensors (B, T, H) come out.
 
-    A gate's value is that of the operation which consumes it (after its sigmoid or tanh); a state named like a gate wins.
+    A gate's value is that of the operation which consumes it (after its sigmoid or tanh). A state named like a gate
+    comes before it.
     """
 
     names: tuple[str, ...]

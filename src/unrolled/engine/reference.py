@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unrolled.cell import Cell, Leaves, Products, Program, ProgramCell, register_evaluator, run
+from unrolled.cell import Cell, Leaves, Products, Program, register_evaluator, run
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.weights import Weights
 
@@ -121,8 +121,7 @@ class Step:
         return self._biased(name, self._times(self.rows(self.place[name]), operand, 1))
 
     def _times(self, rows: slice, operand: Tensor, gates: int) -> Tensor:
-        matrix = self.weights.U
-        assert matrix is not None  # Weights.sizes has checked it
+        matrix = self.weights.recurrent
         heads = self.program.heads
         if heads == 1:
             return functional.linear(operand, matrix[rows])

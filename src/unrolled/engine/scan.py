@@ -1,4 +1,4 @@
-"""`scan`: a cell over whole sequences by the engine that fits; `step`: one time step; `explain`: which engine and why."""
+"""`scan`: a cell over sequences by the engine that fits; `step`: one time step; `explain`: which engine and why."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Explanation:
 
     def __str__(self) -> str:
         p = self.plan
-        what = (f"{p.program.name}, {p.batch} rows x {p.steps} steps, {p.sizes.input} -> {p.sizes.hidden} units"
-                f"{f' -> {p.sizes.output}' if p.sizes.output != p.sizes.hidden else ''}, "
-                f"{str(p.dtype).removeprefix('torch.')} on {p.device}, {'with' if p.gradient else 'without'} gradients")  # fmt: skip
-        lines = [f"{what}: engine {self.engine}"]
-        return "\n".join(lines + [f"  not {name}: {why}" for name, why in self.refusals.items()])
+        outputs = f" -> {p.sizes.output}" if p.sizes.output != p.sizes.hidden else ""
+        kind = f"{str(p.dtype).removeprefix('torch.')} on {p.device}"
+        what = f"{p.program.name}, {p.batch} rows x {p.steps} steps, {p.sizes.input} -> {p.sizes.hidden} units{outputs}"
+        first = f"{what}, {kind}, {'with' if p.gradient else 'without'} gradients: engine {self.engine}"
+        return "\n".join([first, *(f"  not {name}: {why}" for name, why in self.refusals.items())])
 
 
 def scan(
@@ -54,9 +54,9 @@ def scan(
 ) -> tuple[Tensor, Any]:
     """Run a cell over sequences: xs (B, T, F) -> outputs (B, T, O) and the last state, a named tuple of (B, size).
 
-    `xs=None, steps=T` runs without input. Past its length (B,) a row's state is frozen and its output 0. `reverse` reads from
-    the end; outputs stay in the order of time. `noise` gives values to the noise operands (left out: their mean). `capture`
-    is filled with gates and states at every step. `engine` is "auto", "native" or "reference".
+    `xs=None, steps=T` runs without input. Past its length (B,) a row's state is frozen and its output 0. `reverse`
+    reads from the end; outputs stay in the order of time. `noise` gives values to the noise operands (left out: their
+    mean). `capture` is filled with gates and states at every step. `engine` is "auto", "native" or "reference".
 
     Raises ArgumentError where shapes do not fit, EngineError where the named engine cannot take the call.
     """

@@ -42,12 +42,22 @@ class Weights:
         vectors = {f"vectors.{k}": v for k, v in self.vectors.items()}
         return single | vectors | {f"products.{k}": v for k, v in self.products.items()}
 
+    @property
+    def recurrent(self) -> Tensor:
+        """U where a cell must have it; ArgumentError where it is missing."""
+        if self.U is None:
+            raise ArgumentError(
+                "the weights have no U, but the cell multiplies its state by it; give U (K*H, O / heads)."
+            )
+        return self.U
+
     def sizes(self, program: Program) -> Sizes:
         """The sizes that these weights have, checked against the program; ArgumentError names what does not fit."""
         hidden = self.W.shape[0] // len(program.gates) if self.W.dim() == 2 else 0
         if self.W.dim() != 2 or hidden < 1 or self.W.shape[0] % len(program.gates):
             raise ArgumentError(
-                f"W has the shape {tuple(self.W.shape)}, but {program.name} needs (G*H, F) with {len(program.gates)} gates."
+                f"W has the shape {tuple(self.W.shape)}, but {program.name} needs (G*H, F), "
+                f"with {len(program.gates)} gates."
             )
         output = hidden
         for name, (of, to) in program.products.items():
@@ -91,7 +101,7 @@ def draw_noise(
     device: torch.device,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """A value for each noise operand: (B, T, n) where it changes at every step, (B, n) where it stays for the sequence."""
+    """A value for each noise operand: (B, T, n) where it changes at every step, (B, n) where it stays."""
     drawn = {}
     for name, noise in program.noise.items():
         shape = (batch, steps) if noise.frequency == "step" else (batch,)
