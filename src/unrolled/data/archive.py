@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from unrolled.data.arrays import Numbers
 from unrolled.data.problems import listed, nearest
-from unrolled.data.text import missing
+from unrolled.data.text import opened
 from unrolled.errors import DataError
 
 _LENGTHS = "lengths"
@@ -42,22 +42,20 @@ def read_archive(path: Path, inputs: str, targets: tuple[str, ...]) -> tuple[lis
 
 def _load(path: Path, wanted: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(
-                    "this is a single array, and an .npz archive is needed; write it with numpy.savez", path
-                )
+        with opened(path) as file:
+            if not zipfile.is_zipfile(file):
+                raise DataError("this is no .npz archive; write the arrays with numpy.savez", path)
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
             for name in wanted:
                 if name not in archive.files:
                     there = f"{listed(archive.files)}{nearest(name, archive.files)}"
                     raise DataError(f"there is no array {name!r}; the arrays are {there}", path)
             return {name: archive[name] for name in {*wanted, *({_LENGTHS} & set(archive.files))}}
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
-        reason = "it holds pickled objects" if "pickle" in str(error) else "it is damaged or no .npz archive"
+    except DataError:
+        raise
+    except (ValueError, zipfile.BadZipFile) as error:
+        reason = "it holds pickled objects" if "pickle" in str(error) else "it is damaged"
         raise DataError(
             f"the arrays cannot be loaded ({reason}); write plain number arrays with numpy.savez", path
         ) from None

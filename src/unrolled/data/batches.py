@@ -11,7 +11,7 @@ from unrolled.data.arrays import Ids, Numbers
 from unrolled.errors import ArgumentError
 
 # Lengths are blurred by this fraction before sorting, so that rows of nearly one length meet in ever new batches.
-_BLUR = 0.1
+_BLUR = 0.05
 
 
 class LengthBatches:

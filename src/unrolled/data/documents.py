@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from unrolled.data.problems import Problems, listed
 from unrolled.data.table import Table, is_table, read_table
-from unrolled.data.text import STANDARD_INPUT, missing, read_standard_input, read_text
+from unrolled.data.text import STANDARD_INPUT, is_folder, read_standard_input, read_text
 from unrolled.errors import ArgumentError, DataError
 
 
@@ -39,7 +39,7 @@ def read_documents(path: str | Path, *, column: str | None = None, skip_bad: boo
     """
     path = Path(path)
     problems = Problems(skip_bad)
-    if path.is_dir():
+    if is_folder(path):
         found = [(text, Origin(file, None)) for file, text in folder_texts(path, problems)]
     elif is_table(path):
         return table_documents(read_table(path, skip_bad=skip_bad), column, problems)
@@ -76,15 +76,13 @@ def read_inputs(
         return Documents([literal], [Origin(Path("literal text"), None)])
     if literal is not None or source is None:
         raise ArgumentError("give either a path (or '-') or a literal text, and not both")
-    if str(source) != "-" and Path(source).is_dir():
+    if str(source) != "-" and is_folder(Path(source)):
         return read_documents(source, column=column, skip_bad=skip_bad)
     return read_lines(source, column=column, skip_bad=skip_bad)
 
 
 def folder_texts(folder: Path, problems: Problems) -> list[tuple[Path, str]]:
     """Every file of a folder and its subfolders with its text, in the order of their paths, hidden ones apart."""
-    if not folder.exists():
-        raise missing(folder)
     files = [
         file
         for file in sorted(folder.rglob("*"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from unrolled.data.documents import Origin, empty_text, folder_texts
 from unrolled.data.problems import Problems, nearest
 from unrolled.data.table import read_table
+from unrolled.data.text import is_folder
 from unrolled.errors import DataError
 
 Label: TypeAlias = "str | tuple[str, ...]"
@@ -18,12 +19,16 @@ Label: TypeAlias = "str | tuple[str, ...]"
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts with their labels: one a text, or a sorted tuple of any number a text where there may be several."""
+    """Texts with their labels: one a text, or a sorted tuple of any number a text where there may be several.
+
+    `groups` are the keys of the column that was named as the group, of which none may be in two parts of a split.
+    """
 
     path: Path
     texts: list[str] = field(repr=False)
     labels: list[Label] = field(repr=False)
     origins: list[Origin] = field(repr=False)
+    groups: list[str] | None = field(default=None, repr=False)
     skipped: tuple[DataError, ...] = ()
 
     def __len__(self) -> int:
@@ -47,6 +52,7 @@ class Labelled:
             [self.texts[place] for place in places],
             [self.labels[place] for place in places],
             [self.origins[place] for place in places],
+            None if self.groups is None else [self.groups[place] for place in places],
             self.skipped,
         )
 
@@ -64,6 +70,7 @@ def read_labelled(
     label: str = "label",
     *,
     multilabel: str | None = None,
+    group: str | None = None,
     skip_bad: bool = False,
 ) -> Labelled:
     """Read texts with labels from a table's columns, or from a folder whose subfolders are the classes.
@@ -73,13 +80,13 @@ def read_labelled(
     """
     path = Path(path)
     problems = Problems(skip_bad)
-    read = (
-        _read_class_folders(path, problems) if path.is_dir() else _read_rows(path, (text, label), multilabel, problems)
-    )
-    if not read:
+    if is_folder(path):
+        data = _read_class_folders(path, problems)
+    else:
+        data = _read_rows(path, (text, label, group), multilabel, problems)
+    if not data.texts:
         raise DataError("no labelled text was found here; give at least two texts with their labels", path)
-    texts, labels, origins = (list(part) for part in zip(*read, strict=True))
-    return Labelled(path, texts, labels, origins, tuple(problems.found))
+    return replace(data, skipped=tuple(problems.found))
 
 
 def check_labels(data: Labelled) -> None:
@@ -103,31 +110,32 @@ def check_labels(data: Labelled) -> None:
                 )
 
 
-def _read_rows(
-    path: Path, columns: tuple[str, str], separator: str | None, problems: Problems
-) -> list[tuple[str, Label, Origin]]:
+def _read_rows(path: Path, columns: tuple[str, str, str | None], separator: str | None, problems: Problems) -> Labelled:
     table = read_table(path, skip_bad=problems.skip)
     problems.found.extend(table.skipped)
-    text_name, label_name = columns
-    cells = zip(table.column(text_name), table.column(label_name), table.rows, strict=True)
-    read: list[tuple[str, Label, Origin]] = []
-    for text, cell, row in cells:
-        label = cell.strip() if separator is None else _several(cell, separator)
+    text_name, label_name, group_name = columns
+    texts = table.column(text_name)
+    labels: list[Label] = [
+        cell.strip() if separator is None else _several(cell, separator) for cell in table.column(label_name)
+    ]
+    kept = []
+    for place, (text, label, row) in enumerate(zip(texts, labels, table.rows, strict=True)):
         if not text.strip():
             problems.report(empty_text(text_name, path, row))
         elif label == "":
             sentence = f"the label in column {label_name!r} is empty; write one there or take the row out"
             problems.report(DataError(sentence, path, row))
         else:
-            read.append((text, label, Origin(path, row)))
-    return read
+            kept.append(place)
+    groups = None if group_name is None else table.column(group_name)
+    return Labelled(path, texts, labels, [Origin(path, row) for row in table.rows], groups).take(kept)
 
 
 def _several(cell: str, separator: str) -> tuple[str, ...]:
     return tuple(sorted({name.strip() for name in cell.split(separator)} - {""}))
 
 
-def _read_class_folders(path: Path, problems: Problems) -> list[tuple[str, Label, Origin]]:
+def _read_class_folders(path: Path, problems: Problems) -> Labelled:
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(folders) < 2:
         raise DataError(
@@ -135,9 +143,13 @@ def _read_class_folders(path: Path, problems: Problems) -> list[tuple[str, Label
             "sort the texts into subfolders named after their labels",
             path,
         )
-    return [
-        (text, folder.name, Origin(file, None)) for folder in folders for file, text in folder_texts(folder, problems)
-    ]
+    found = [(file, text, folder.name) for folder in folders for file, text in folder_texts(folder, problems)]
+    return Labelled(
+        path,
+        [text for _, text, _ in found],
+        [name for _, _, name in found],
+        [Origin(file, None) for file, _, _ in found],
+    )
 
 
 def _counts(labels: Iterable[Label]) -> Counter[str]:

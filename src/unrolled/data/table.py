@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.data.problems import Problems, listed, nearest
-from unrolled.data.text import missing, read_text, suffix_of
+from unrolled.data.text import opened, read_text, suffix_of
 from unrolled.errors import DataError
 
 # The csv module's own limit of 131,072 characters a cell is shorter than a long document.
@@ -59,8 +59,8 @@ def read_table(path: str | Path, *, skip_bad: bool = False) -> Table:
     """
     path = Path(path)
     reader = _READERS.get(suffix_of(path))
-    if not path.exists():
-        raise missing(path)
+    with opened(path):
+        pass
     if reader is None:
         known = ", ".join(sorted(_READERS))
         raise DataError(f"a table is needed ({known}, told by the name's end); rename or convert the file", path)
@@ -153,17 +153,25 @@ def _read_json_lines(path: Path, problems: Problems) -> tuple[tuple[str, ...], _
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            problems.report(DataError("the line is not JSON; write one object a line", path, row))
-            continue
-        if isinstance(record, dict):
-            numbered.append((row, record))
-        else:
-            sentence = f"the line holds {type(record).__name__}, and an object {{...}} is needed; write one a line"
-            problems.report(DataError(sentence, path, row))
+            numbered.append((row, _json_record(line, path, row)))
+        except DataError as error:
+            problems.report(error)
     columns = tuple(dict.fromkeys(name for _, record in numbered for name in record))
     return columns, [(row, [_cell(record.get(name)) for name in columns]) for row, record in numbered]
+
+
+def _json_record(line: str, path: Path, row: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise DataError("the line is not JSON; write one object {...} a line", path, row) from None
+    if not isinstance(record, dict) or not record:
+        raise DataError("the line is not a JSON object with names and values; write one {...} a line", path, row)
+    try:
+        "".join(map(_cell, record.values())).encode()
+    except UnicodeEncodeError:
+        raise DataError("an escape \\ud... of the line is half a character; write both halves", path, row) from None
+    return record
 
 
 def _read_parquet(path: Path, problems: Problems) -> tuple[tuple[str, ...], _Records]:
@@ -182,12 +190,12 @@ def _read_parquet(path: Path, problems: Problems) -> tuple[tuple[str, ...], _Rec
 
 
 def _cell(value: Any) -> str:
-    """A value as the text that a .csv would hold: nothing for null, JSON for what is neither text nor date."""
+    """A value as the text that a .csv would hold: nothing for null, JSON for numbers and lists."""
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, (bool, int, float, list, dict)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
 
 
 _READERS: dict[str, Callable[[Path, Problems], tuple[tuple[str, ...], _Records]]] = {

@@ -17,13 +17,14 @@ from unrolled.errors import DataError
 
 @dataclass(frozen=True)
 class TextTargets:
-    """Texts with K numbers each: `targets` is `(N, K)` float32."""
+    """Texts with K numbers each: `targets` is `(N, K)` float32; `groups` as in `Labelled`."""
 
     path: Path
     texts: list[str] = field(repr=False)
     targets: Numbers = field(repr=False)
     target_names: tuple[str, ...]
     origins: list[Origin] = field(repr=False)
+    groups: list[str] | None = field(default=None, repr=False)
     skipped: tuple[DataError, ...] = ()
 
     def __len__(self) -> int:
@@ -31,7 +32,12 @@ class TextTargets:
 
 
 def read_text_targets(
-    path: str | Path, text: str = "text", target: str | Sequence[str] = "target", *, skip_bad: bool = False
+    path: str | Path,
+    text: str = "text",
+    target: str | Sequence[str] = "target",
+    *,
+    group: str | None = None,
+    skip_bad: bool = False,
 ) -> TextTargets:
     """Read a table's column of texts and its column or columns of numbers. Raises DataError with the row."""
     table = read_table(path, skip_bad=skip_bad)
@@ -43,6 +49,7 @@ def read_text_targets(
         if not content.strip():
             problems.report(empty_text(text, table.path, table.rows[place]))
             good[place] = False
+    groups = None if group is None else table.column(group)
     kept = np.flatnonzero(good).tolist()
     if not kept:
         raise DataError("no row has both a text and its numbers; mend at least two rows", table.path)
@@ -52,6 +59,7 @@ def read_text_targets(
         numbers[kept].astype(np.float32),
         names,
         [Origin(table.path, table.rows[place]) for place in kept],
+        None if groups is None else [groups[place] for place in kept],
         tuple(problems.found),
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 from unrolled.data.problems import nearest
 from unrolled.errors import DataError
@@ -33,28 +36,36 @@ def suffix_of(path: Path) -> str:
 
 def missing(path: Path) -> DataError:
     """The error for a path that leads nowhere, with the nearest name in that folder."""
-    folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    names = [entry.name for entry in path.parent.iterdir()] if is_folder(path.parent) else []
     return DataError(f"there is no such file; check the path{nearest(path.name, names)}", path)
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """The content of a file, unpacked where its name ends in `.gz`."""
-    path = Path(path)
+def is_folder(path: Path) -> bool:
+    """Whether the path is a folder; a name that the system refuses is none, and reading it will say why."""
     try:
-        data = path.read_bytes()
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file open for reading, unpacked where its name ends in `.gz`; DataError where that fails."""
+    try:
+        with path.open("rb") as file:
+            if path.suffix.lower() != ".gz":
+                yield file
+                return
+            with gzip.open(file) as content:
+                yield cast("IO[bytes]", content)
     except FileNotFoundError:
         raise missing(path) from None
     except IsADirectoryError:
         raise DataError("this is a folder, and a file is needed; name a file inside it", path) from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise DataError("the compressed data is cut short or damaged; write or copy the file again", path) from None
     except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror}); check its permissions", path) from None
-    if path.suffix.lower() != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error):
-        raise DataError("the gzip data is cut short or damaged; compress or copy the file again", path) from None
+        raise DataError(f"the file cannot be read ({error.strerror}); check its name and permissions", path) from None
 
 
 def decode_text(data: bytes, path: str | Path) -> str:
@@ -62,16 +73,16 @@ def decode_text(data: bytes, path: str | Path) -> str:
 
     Raises DataError for bytes that are no text, and with the line for a byte that is not UTF-8.
     """
-    for signature, kind in _SIGNATURES.items():
-        if data.startswith(signature):
-            raise DataError(f"this is a binary file ({kind}), and text in UTF-8 is needed; give a text file", path)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError("the text is in UTF-16, and UTF-8 is needed; save the file again as UTF-8", path)
+    kind = next((name for signature, name in _SIGNATURES.items() if data.startswith(signature)), None)
     if b"\0" in data:
-        raise DataError("this is a binary file, and text in UTF-8 is needed; give a text file", path)
+        raise _binary(kind, path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if kind is not None:
+            raise _binary(kind, path) from None
         # The codec has cut off the byte order mark, so positions are those of error.object.
         before = error.object[: error.start]
         column = error.start - (before.rfind(b"\n") + 1) + 1
@@ -84,12 +95,20 @@ def decode_text(data: bytes, path: str | Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _binary(kind: str | None, path: str | Path) -> DataError:
+    shown = f" ({kind})" if kind else ""
+    return DataError(f"this is a binary file{shown}, and text in UTF-8 is needed; give a text file", path)
+
+
 def read_text(path: str | Path) -> str:
     """The text of a UTF-8 file (or of `.gz`), never empty.
 
     Raises DataError for a file that is missing, unreadable, binary, not UTF-8 or empty.
     """
-    text = decode_text(read_bytes(path), path)
+    path = Path(path)
+    with opened(path) as file:
+        data = file.read()
+    text = decode_text(data, path)
     if not text.strip():
         raise DataError("the file is empty; it needs at least one line of text", path)
     return text

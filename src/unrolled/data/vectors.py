@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import io
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from unrolled.data.arrays import Numbers
-from unrolled.data.text import missing
+from unrolled.data.text import opened
 from unrolled.errors import DataError
 
 
@@ -29,7 +24,7 @@ def load_vectors(path: str | Path, words: Sequence[str]) -> tuple[Numbers, int]:
         places.setdefault(word.encode("utf-8", "surrogatepass"), []).append(place)
     found: dict[bytes, list[float]] = {}
     width = 0
-    with _opened(path) as file:
+    with opened(path) as file:
         for row, line in enumerate(file, 1):
             line = line.rstrip()
             if row == 1:
@@ -50,17 +45,6 @@ def load_vectors(path: str | Path, words: Sequence[str]) -> tuple[Numbers, int]:
     for name, vector in found.items():
         matrix[places[name]] = vector
     return matrix, sum(len(places[name]) for name in found)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        with io.BufferedReader(gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            yield file
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"the file cannot be read ({error}); check the file and its permissions", path) from None
 
 
 def _width(line: bytes, path: Path) -> tuple[int, bool]:

@@ -65,9 +65,11 @@ class SubwordVocabulary(Vocabulary):
         }
 
 
-def train_subwords(texts: Iterable[str], size: int | None, minimum: int, specials: Sequence[str]) -> SubwordVocabulary:
+def train_subwords(texts: Sequence[str], size: int | None, minimum: int, specials: Sequence[str]) -> SubwordVocabulary:
     """Learn at most `size` tokens (8000 without one), the 256 bytes and the reserved ids counted."""
     tokenizers = _library()
+    for text in texts:
+        utf8(text)
     room = (size or _DEFAULT_SIZE) - 2 - len(specials)
     if room < 256:
         raise ArgumentError(f"a subword vocabulary of {size} tokens has no room for the 256 bytes; give at least 300")
@@ -86,8 +88,9 @@ def train_subwords(texts: Iterable[str], size: int | None, minimum: int, special
 
 def load_tokenizer(description: object) -> Tokenizer:
     """A tokenizer from its plain JSON; DataError unless it is byte-level BPE with ids 0..n-1 and all bytes in it."""
+    library = _library()
     try:
-        tokenizer: Tokenizer = _library().Tokenizer.from_str(json.dumps(description))
+        tokenizer: Tokenizer = library.Tokenizer.from_str(json.dumps(description))
     # The library raises Exception, and nothing narrower, for JSON that it cannot use.
     except Exception as error:
         raise _damaged("it cannot be read") from error
