@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,27 @@ def evaluate(run: Run, data: Data, /, *, output: Output = Output()) -> None:
     from unrolled.tasks import open_run
 
     metrics = open_run(run).evaluate(data)
-    output.result({"run": run, "data": data, "metrics": metrics}, metric_lines(metrics))
+    text = metric_lines(metrics)
+    if "confusion_matrix" in metrics:
+        text += "\n\n" + matrix_lines(metrics["classes"], metrics["confusion_matrix"])
+    output.result({"run": run, "data": data, "metrics": metrics}, text)
 
 
-def metric_lines(metrics: dict[str, object]) -> str:
+def metric_lines(metrics: Mapping[str, object]) -> str:
     """A line for each metric that is a number."""
     numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     wide = max(map(len, numbers), default=0)
     return "\n".join(f"{name:<{wide}}  {value:.4f}" for name, value in numbers.items())
+
+
+def matrix_lines(classes: Sequence[object], matrix: Sequence[Sequence[int]]) -> str:
+    """A row for each true class; the columns are the answers in the same order, numbered to stay narrow."""
+    names = [f"{place} {name}" for place, name in enumerate(classes, 1)]
+    name_width = max(10, *map(len, names))
+    width = max(len(str(number)) for number in (len(classes), *(count for row in matrix for count in row)))
+    head = f"{'true class':<{name_width}}  " + " ".join(f"{place:>{width}}" for place in range(1, len(classes) + 1))
+    rows = [
+        f"{name:<{name_width}}  " + " ".join(f"{count:>{width}}" for count in row)
+        for name, row in zip(names, matrix, strict=True)
+    ]
+    return "\n".join([head, *rows])

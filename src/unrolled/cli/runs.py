@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Run = Annotated[Path, Parameter(help="run folder that `unrolled train` wrote")]
-Input = Annotated[str | None, Parameter(help="file, table or folder, or - for standard input")]
+Input = Annotated[
+    str | None, Parameter(help="file, table or folder, or - for standard input", allow_leading_hyphen=True)
+]
 Literal = Annotated[str | None, Parameter(help="the text itself instead of a file", allow_leading_hyphen=True)]
 Column = Annotated[str | None, Parameter(help="column of a table that holds the text; default: the run's own")]
 

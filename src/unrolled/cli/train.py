@@ -1,0 +1,81 @@
+"""`unrolled train TASK FILE`: one command a task, its options read from the task's dataclass."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from cyclopts import App, Group
+
+from unrolled.cli.options import with_options
+from unrolled.cli.output import Output
+from unrolled.errors import UsageError
+from unrolled.tasks import TASKS, Common, NetworkOptions, Task
+
+if TYPE_CHECKING:
+    from unrolled.tasks import RunResult
+
+_TASK = Group("The task", sort_key=2)
+GROUPS = {
+    "Common": Group("The run", sort_key=1),
+    "TextOptions": Group("Text", sort_key=3),
+    "NetworkOptions": Group("The network and its training", sort_key=4),
+    "SequenceOptions": _TASK,
+    **{task.options.__name__: _TASK for task in TASKS.values()},
+}
+
+app = App(name="train")
+
+
+def fit(task: Task, common: Common, options: NetworkOptions, output: Output) -> RunResult:
+    """Train with progress on standard error, unless that is to be quiet."""
+    from unrolled.train import ProgressBar
+
+    watching = [] if output.quiet else [ProgressBar(task.model.unit, task.model.metric)]
+    command = shlex.join(["unrolled", *sys.argv[1:]])
+    return task.train(options, common, watching, lambda event: output.note(str(event)), command)
+
+
+def report(result: RunResult, output: Output, more: Mapping[str, object] | None = None) -> None:
+    """How training ended and where the run lies; `more` goes into the JSON."""
+    from unrolled.tasks.run import CURVE
+
+    run, training = result.run, result.training
+    picture = run / CURVE if run is not None and (run / CURVE).exists() else None
+    data = {
+        "run": run,
+        "task": result.model.task,
+        "stopped": training.stopped,
+        "steps": training.step,
+        "best_step": training.best_step,
+        "seconds": training.seconds,
+        "parameters": result.model.parameters,
+        "valid": result.valid,
+        "test": result.test,
+        "picture": picture,
+        **(more or {}),
+    }
+    parts = {"validation": result.valid, "test": result.test}
+    lines = [f"{name:<10}  {_metrics(metrics)}" for name, metrics in parts.items() if metrics]
+    lines += [f"run         {run}", *([f"picture     {picture}"] if picture else [])]
+    output.result(data, "\n".join(lines))
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
+def _command(task: Task) -> Callable[..., None]:
+    def body(common: Common, options: NetworkOptions, *, output: Output = Output()) -> None:
+        if common.data is None and not common.resume:
+            raise UsageError(f"unrolled train {task.name} needs a file or a folder to train on, or --resume --out RUN.")
+        report(fit(task, common, options, output), output)
+
+    body.__doc__ = task.summary[:1].upper() + task.summary[1:] + "."
+    return with_options(body, Common, task.options, groups=GROUPS)
+
+
+for _task in TASKS.values():
+    app.command(_command(_task), name=_task.name)
