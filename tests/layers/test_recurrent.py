@@ -138,7 +138,7 @@ class TestLaws:
         layer, x = build(cell, bidirectional=True), numbers()
         names = tuple(layer.program.state)
         captures = Captures(*names, *(g for g in layer.program.gates if g not in names))
-        outputs, state = layer(x, capture=captures, lengths=[STEPS] * BATCH)
+        _, state = layer(x, capture=captures, lengths=[STEPS] * BATCH)
         for name in names:
             for i in range(2):
                 close(captures[name][i][0][:, -1], getattr(state[i][0], name))
@@ -313,7 +313,7 @@ class TestErrors:
             build().step(torch.randn(2, 1, FEATURES))
 
     def test_type_of_x(self) -> None:
-        with pytest.raises(ArgumentError, match="x is torch.float32 and the layer torch.float64"):
+        with pytest.raises(ArgumentError, match=r"x is torch\.float32 and the layer torch\.float64"):
             build()(numbers().float())
 
     def test_steps_that_contradict_x(self) -> None:

@@ -49,8 +49,10 @@ class Layer(nn.Module):
         self, call: Call, xs: Tensor | None, state: tuple[Any, ...], captures: Sequence[Capture | None]
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """From xs (B, T, F) or None to outputs (B, T, D * O) and the state of each direction."""
-        inner = xs if xs is None or self.norm is None else self.norm(xs)
-        inner = drop(inner, self.dropout, variational=self.variational, training=self.training)
+        inner = xs
+        if inner is not None:
+            inner = inner if self.norm is None else self.norm(inner)
+            inner = drop(inner, self.dropout, variational=self.variational, training=self.training)
         outputs, after = [], []
         for i, direction in enumerate(self.directions):
             ys, last = direction.run(call, inner, state[i], reverse=i == 1, capture=captures[i])

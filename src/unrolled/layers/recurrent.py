@@ -161,7 +161,7 @@ class Recurrent(nn.Module):
         return self._drop(outputs, rates.output_dropout), tuple(after)
 
     def _drop(self, x: Any, rate: float) -> Any:
-        return drop(x, rate, variational=self.regularisation.variational, training=self.training)
+        return x if x is None else drop(x, rate, variational=self.regularisation.variational, training=self.training)
 
     def _extent(self, x: Tensor | None, state: State | None, lengths: Any, steps: int | None) -> tuple[int, int]:
         """Rows and steps of a call; ArgumentError where the arguments do not settle them."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from torch import Tensor
-from torch.nn import functional
 
 from unrolled.cell import Program, recurrent_dropout, zoneout
 from unrolled.errors import ArgumentError
@@ -56,13 +55,13 @@ def check_rate(name: str, rate: float) -> None:
         raise ArgumentError(f"{name} is {rate}, but it is the share that is dropped; give a number from 0 to below 1.")
 
 
-def drop(x: Tensor | None, rate: float, *, variational: bool, training: bool) -> Tensor | None:
+def drop(x: Tensor, rate: float, *, training: bool, variational: bool = False) -> Tensor:
     """Zero features of x (B, T, F) at `rate`, scale the rest by 1 / (1 - rate); variational: one mask for all steps."""
-    if x is None or not training or rate == 0:
+    if not training or rate == 0:
         return x
-    if variational:
-        return x * functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), rate)
-    return functional.dropout(x, rate)
+    # Not functional.dropout: its mask follows the memory layout of x, which differs from engine to engine.
+    shape = (x.shape[0], 1, x.shape[2]) if variational else x.shape
+    return x * x.new_empty(shape).bernoulli_(1 - rate).div_(1 - rate)
 
 
 def regularised(program: Program, regularisation: Regularisation) -> Program:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import Captures, Recurrent
-from unrolled.layers.regularisation import check_rate
+from unrolled.layers.regularisation import check_rate, drop
 from unrolled.layers.state import State
 from unrolled.models.embedding import Embedding
 
@@ -92,7 +91,7 @@ class LanguageNetwork(nn.Module):
             raise ArgumentError(
                 f"ids have the shape {tuple(ids.shape)}, but the model needs (B, T); add a batch with ids[None]."
             )
-        embedded = functional.dropout(self.embedding(ids), self.dropout, self.training)
+        embedded = self._drop(self.embedding(ids))
         outputs, state = self.recurrent(embedded, state, lengths=lengths, capture=capture)
         return self._last(outputs), state
 
@@ -100,13 +99,16 @@ class LanguageNetwork(nn.Module):
         """One symbol a row: ids (B,) -> logits (B, V), state."""
         if ids.dim() != 1:
             raise ArgumentError(f"step was given ids of shape {tuple(ids.shape)}, but it needs one id a row, (B,).")
-        embedded = functional.dropout(self.embedding(ids), self.dropout, self.training)
+        embedded = self._drop(self.embedding(ids))
         outputs, state = self.recurrent.step(embedded, state, capture=capture)
         return self.output(self._last(outputs)), state
 
     def _last(self, outputs: Tensor) -> Tensor:
-        outputs = functional.dropout(outputs, self.dropout, self.training)
+        outputs = self._drop(outputs)
         return outputs if self.project is None else self.project(outputs)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return drop(x, self.dropout, training=self.training)
 
     def extra_repr(self) -> str:
         said = ["tied"] if self.tied else []
