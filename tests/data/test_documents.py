@@ -79,7 +79,9 @@ def test_a_text_file_has_no_columns(tmp_path: Path, read: object) -> None:
 
 
 def test_an_empty_text_is_named_by_its_row_or_skipped(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", "id,text\n" + "".join(f"{row},{'' if row == 7 else 'word'}\n" for row in range(2, 10)))
+    path = write(
+        tmp_path, "a.csv", "id,text\n" + "".join(f"{row},{'' if row == 7 else 'word'}\n" for row in range(2, 10))
+    )
     with pytest.raises(DataError) as caught:
         read_documents(path)
     assert str(caught.value).startswith(f"{path}, row 7: the text in column 'text' is empty")
@@ -115,9 +117,9 @@ def test_inputs_are_literal_or_a_path_or_a_folder(tmp_path: Path) -> None:
 
 
 def test_inputs_are_asked_for_once(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="either a path .* or a literal text, and not both"):
+    with pytest.raises(ArgumentError, match=r"either a path .* or a literal text, and not both"):
         read_inputs()
-    with pytest.raises(ArgumentError, match="either a path .* or a literal text, and not both"):
+    with pytest.raises(ArgumentError, match=r"either a path .* or a literal text, and not both"):
         read_inputs(tmp_path, literal="x")
     with pytest.raises(ArgumentError, match="the literal text is empty"):
         read_inputs(literal=" ")

@@ -65,7 +65,7 @@ def test_a_missing_file_is_named_with_its_neighbour(tmp_path: Path) -> None:
     write(tmp_path / "reviews.csv", b"x")
     with pytest.raises(DataError, match=r"no such file; check the path \(nearest: 'reviews.csv'\)"):
         read_text(tmp_path / "reviws.csv")
-    with pytest.raises(DataError, match="no such file; check the path$"):
+    with pytest.raises(DataError, match=r"no such file; check the path$"):
         read_text(tmp_path / "nowhere" / "reviews.csv")
 
 
@@ -75,7 +75,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 
 def test_a_name_that_the_system_refuses_is_said() -> None:
-    with pytest.raises(DataError, match="cannot be read .*; check its name and permissions"):
+    with pytest.raises(DataError, match=r"cannot be read .*; check its name and permissions"):
         read_inputs("a text given where a path belongs " * 20)
 
 

@@ -75,7 +75,8 @@ def test_json_lines(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "a.jsonl",
-        '{"text": "é", "n": 3}\n\n{"text": "b", "points": [[1.5, 2], [3, 4]], "good": true}\n{"n": null, "text": "c"}\n',
+        '{"text": "é", "n": 3}\n\n{"text": "b", "points": [[1.5, 2], [3, 4]], "good": true}\n'
+        '{"n": null, "text": "c"}\n',
     )
     table = read_table(path)
     assert table.columns == ("text", "n", "points", "good")
@@ -103,7 +104,7 @@ def test_parquet_without_polars_is_said(tmp_path: Path, monkeypatch: pytest.Monk
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(DataError, match="needs polars, which is not installed; run \"pip install 'unrolled\\[data\\]'\""):
+    with pytest.raises(DataError, match="polars, which is not installed; run \"pip install 'unrolled\\[data\\]'\""):
         read_table(write(tmp_path, "a.parquet", "PAR1"))
 
 

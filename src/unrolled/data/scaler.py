@@ -70,5 +70,8 @@ def _numbers(data: object, name: str) -> Exact | None:
         return None
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
         return None
-    array = np.array(values, dtype=np.float64)
+    try:
+        array = np.array(values, dtype=np.float64)
+    except OverflowError:
+        return None
     return array if np.isfinite(array).all() else None

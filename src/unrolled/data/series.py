@@ -190,7 +190,7 @@ def _listed(cell: str, name: str, path: Path, row: int) -> Numbers:
     """A JSON list of numbers as `(T, 1)`, or of equally long lists as `(T, F)`."""
     try:
         values = np.array(json.loads(cell), dtype=np.float64)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         values = np.array(np.nan)
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or not values.size or not (np.abs(values) <= np.finfo(np.float32).max).all():

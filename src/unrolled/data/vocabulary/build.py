@@ -14,7 +14,7 @@ from unrolled.data.vocabulary.base import Vocabulary
 from unrolled.data.vocabulary.byte import ByteVocabulary
 from unrolled.data.vocabulary.character import CharVocabulary, code_points
 from unrolled.data.vocabulary.subword import SubwordVocabulary, load_tokenizer, train_subwords
-from unrolled.data.vocabulary.word import WordVocabulary, learn_spacing, split_words
+from unrolled.data.vocabulary.word import WordVocabulary, split_words
 from unrolled.errors import ArgumentError, DataError
 
 UNITS = ("char", "byte", "word", "subword")
@@ -53,12 +53,7 @@ def build_vocabulary(
         return CharVocabulary(
             _commonest(_count_characters(texts), room, minimum), lowercase=lowercase, specials=specials
         )
-    words = _commonest(_count_words(texts), room, minimum)
-    closing, opening = learn_spacing(texts)
-    known = set(words)
-    return WordVocabulary(
-        words, closing=closing & known, opening=opening & known, lowercase=lowercase, specials=specials
-    )
+    return WordVocabulary(_commonest(_count_words(texts), room, minimum), lowercase=lowercase, specials=specials)
 
 
 def vocabulary_from_json(data: object, path: str | Path | None = None) -> Vocabulary:
@@ -91,13 +86,7 @@ def _from_json(data: object) -> Vocabulary:
         if any(len(token) != 1 for token in tokens):
             raise DataError("a token of this character vocabulary is not one character; restore the file")
         return CharVocabulary(tokens, lowercase=lowercase, specials=specials)
-    return WordVocabulary(
-        tokens,
-        closing=_texts(data, "closing"),
-        opening=_texts(data, "opening"),
-        lowercase=lowercase,
-        specials=specials,
-    )
+    return WordVocabulary(tokens, lowercase=lowercase, specials=specials)
 
 
 def _texts(data: dict[str, Any], name: str) -> list[str]:

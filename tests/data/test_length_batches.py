@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unrolled.data import LengthBatches, pad_ids, pad_numbers
+from unrolled.errors import ArgumentError
+
+LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=60)
+
+
+@given(LENGTHS, st.integers(1, 20), st.integers(0, 2**32), st.integers(0, 5), st.booleans())
+def test_every_row_is_in_one_batch(lengths: list[int], size: int, seed: int, number: int, shuffle: bool) -> None:
+    batches = LengthBatches(lengths, size, seed, shuffle=shuffle)
+    epoch = list(batches.epoch(number))
+    assert len(epoch) == len(batches)
+    assert sorted(np.concatenate(epoch).tolist()) == list(range(len(lengths)))
+    assert sum(len(batch) != size for batch in epoch) <= 1
+
+
+@given(LENGTHS, st.integers(1, 20), st.integers(0, 5), st.data())
+def test_an_epoch_goes_on_where_it_stopped(lengths: list[int], size: int, number: int, data: st.DataObject) -> None:
+    whole = list(LengthBatches(lengths, size, 3).epoch(number))
+    start = data.draw(st.integers(0, len(whole)))
+    rest = list(LengthBatches(lengths, size, 3).epoch(number, start))
+    assert len(rest) == len(whole) - start
+    for one, other in zip(rest, whole[start:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    lengths = np.random.default_rng(0).integers(1, 90, 400)
+    orders = [
+        np.concatenate(list(LengthBatches(lengths, 16, seed).epoch(number)))
+        for seed, number in [(1, 0), (1, 1), (2, 0)]
+    ]
+    for place, one in enumerate(orders):
+        for other in orders[:place]:
+            assert not np.array_equal(one, other)
+    plain = LengthBatches(lengths, 16, 1, shuffle=False)
+    np.testing.assert_array_equal(np.concatenate(list(plain.epoch(0))), np.concatenate(list(plain.epoch(7))))
+
+
+def test_little_is_padded_and_batches_come_in_no_order_of_length() -> None:
+    lengths = np.random.default_rng(0).integers(1, 200, 3000)
+    epoch = list(LengthBatches(lengths, 32, 0).epoch(0))
+    longest = np.array([lengths[batch].max() for batch in epoch])
+    padded = sum(len(batch) * top for batch, top in zip(epoch, longest, strict=True))
+    assert lengths.sum() / padded > 0.9
+    assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.3
+
+
+def test_companions_change_from_epoch_to_epoch() -> None:
+    lengths = np.arange(1, 401)
+    batches = LengthBatches(lengths, 8, 0)
+    sets = [{frozenset(batch.tolist()) for batch in batches.epoch(number)} for number in (0, 1)]
+    assert len(sets[0] & sets[1]) < 10
+
+
+@pytest.mark.parametrize(
+    ("lengths", "size", "sentence"),
+    [
+        ([], 4, r"lengths of shape \(0,\) make no batches"),
+        ([[1, 2]], 4, r"lengths of shape \(1, 2\) make no batches"),
+        ([1, 2], 0, "batch_size=0 makes no batches; give at least 1"),
+    ],
+)
+def test_bad_arguments_are_refused(lengths: list[int], size: int, sentence: str) -> None:
+    with pytest.raises(ArgumentError, match=sentence):
+        LengthBatches(lengths, size, 0)
+
+
+def test_a_start_outside_the_epoch_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="start=3 is outside an epoch of 2 steps; give 0 to 2"):
+        next(LengthBatches([1, 2, 3], 2, 0).epoch(0, 3))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=9))
+def test_padding_of_ids(lengths: list[int]) -> None:
+    rng = np.random.default_rng(1)
+    rows = [rng.integers(1, 1000, length) for length in lengths]
+    ids, counts = pad_ids(rows)
+    assert ids.shape == (len(rows), max(lengths))
+    assert ids.dtype == counts.dtype == np.int64
+    assert counts.tolist() == lengths
+    for row, padded in zip(rows, ids, strict=True):
+        assert padded.tolist() == row.tolist() + [0] * (max(lengths) - len(row))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=9), st.integers(1, 4))
+def test_padding_of_numbers(lengths: list[int], width: int) -> None:
+    rng = np.random.default_rng(1)
+    rows = [rng.normal(size=(length, width)).astype(np.float32) for length in lengths]
+    numbers, counts = pad_numbers(rows)
+    assert numbers.shape == (len(rows), max(lengths), width)
+    assert numbers.dtype == np.float32
+    assert counts.tolist() == lengths
+    for row, padded in zip(rows, numbers, strict=True):
+        np.testing.assert_array_equal(padded[: len(row)], row)
+        assert not padded[len(row) :].any()
+
+
+def test_what_cannot_be_padded_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="no sequence was given to be padded"):
+        pad_ids([])
+    with pytest.raises(ArgumentError, match=r"sequence 1 has shape \(2, 2\); give arrays of 1 dimension"):
+        pad_ids([np.ones(2, dtype=np.int64), np.ones((2, 2), dtype=np.int64)])
+    with pytest.raises(ArgumentError, match=r"sequences of \[1, 3\] features cannot share a batch"):
+        pad_numbers([np.ones((2, 3), dtype=np.float32), np.ones((2, 1), dtype=np.float32)])
