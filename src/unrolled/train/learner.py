@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor
 from unrolled.train.nonfinite import locate
 from unrolled.train.optimiser import (
     clip_,
-    gradients,
     make_optimiser,
     optimiser_tensors,
     restore_optimiser,
@@ -54,7 +54,8 @@ class Learner:
         self.average = Average(self.module, settings.ema) if settings.ema is not None else None
         self.best: dict[str, Tensor] | None = None
         self.carry: Carry = None
-        self.device = next(self.module.parameters()).device
+        self.parameters = list(self.module.parameters())
+        self.device = self.parameters[0].device
 
     def step(self, batch: Any, number: int, rate: float) -> Outcome:
         """Forward, backward through this batch alone, clip, update; raises NonFinite with the weights untouched."""
@@ -62,7 +63,7 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         output = self.objective.loss(batch, self.carry)
         output.loss.backward()  # type: ignore[no-untyped-call]
-        grads = gradients(self.module)
+        grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         length = torch.nn.utils.get_total_norm(grads)
         # One transfer for both numbers, because each one makes a GPU wait.
         loss, norm = torch.stack((output.loss.detach().to(length), length)).tolist()
@@ -144,7 +145,8 @@ class Learner:
 
     def _non_finite(self, loss: float, norm: float, batch: Any, random: Mapping[str, Tensor]) -> NonFinite:
         restore_random_state(random, self.device)
-        where = locate(self.module, batch, lambda: self.objective.loss(batch, self.carry))
+        again = partial(self.objective.loss, batch, self.carry)
+        where = locate(self.module, batch, again, finite_loss=math.isfinite(loss))
         restore_random_state(random, self.device)
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
         return NonFinite(what, where)

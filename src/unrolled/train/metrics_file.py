@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-from io import TextIOWrapper
+import os
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ class MetricsFile(Observer):
     def __init__(self, path: Path, every: int = 10) -> None:
         self.path = path
         self.every = every
-        self._file: TextIOWrapper | None = None
+        self._file: FileIO | None = None
         self._loss = 0.0
         self._weight = 0
         self._since = 0.0
@@ -34,7 +36,8 @@ class MetricsFile(Observer):
             fresh = self.path.with_name(self.path.name + ".partial")
             fresh.write_text("".join(kept), encoding="utf-8")
             fresh.replace(self.path)
-            self._file = self.path.open("a", encoding="utf-8")
+            # Unbuffered, so that nothing is left to be written, and to fail, when the file is closed.
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise self._cannot(error) from error
         self._since = start.seconds
@@ -83,8 +86,9 @@ class MetricsFile(Observer):
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(safe) + "\n")
-            self._file.flush()
+            content = (json.dumps(safe) + "\n").encode()
+            if self._file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise self._cannot(error) from error
 
@@ -96,12 +100,16 @@ class MetricsFile(Observer):
 
 
 def _lines_up_to(path: Path, step: int) -> list[str]:
-    """The whole lines of steps up to `step`; a killed process may have left a cut one at the end."""
+    """The lines of steps up to `step` without the cut one that a killed process may have left at the end."""
     if not path.exists():
         return []
+    *whole, _ = path.read_text(encoding="utf-8").split("\n")
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("}\n") or json.loads(line)["step"] > step:
-            break
-        kept.append(line)
+    for row, line in enumerate(whole, 1):
+        try:
+            late = json.loads(line)["step"] > step
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}, row {row} is no line of metrics; repair it or move the file away") from error
+        if not late:
+            kept.append(line + "\n")
     return kept

@@ -10,20 +10,27 @@ import torch
 from torch import Tensor, nn
 
 
-def locate(module: nn.Module, batch: Any, again: Callable[[], object]) -> str:
+def locate(module: nn.Module, batch: Any, again: Callable[[], object], *, finite_loss: bool) -> str:
     """Words for the place: a weight, the batch, a layer's output, a gradient; `again` is the same forward pass."""
     for name, parameter in module.named_parameters():
         if not _finite(parameter):
             return f"weight {name} is not finite"
     if not all(_finite(part) for part in _arrays(batch)):
         return "the batch itself holds numbers that are not finite"
+    if finite_loss:
+        return _first_gradient(module)
     layer = _first_layer(module, again)
     if layer is not None:
         return f"the output of {layer} is the first that is not finite"
-    for name, parameter in module.named_parameters():
-        if parameter.grad is not None and not _finite(parameter.grad):
-            return f"the gradient of {name} is the first that is not finite"
     return "all layers are finite, so it arises in the loss itself"
+
+
+def _first_gradient(module: nn.Module) -> str:
+    # The way back begins at the last layers.
+    for name, parameter in reversed(list(module.named_parameters())):
+        if parameter.grad is not None and not _finite(parameter.grad):
+            return f"the gradient of {name} is the first on the way back that is not finite"
+    return "all gradients are finite, but the sum of their squares is not"
 
 
 def _first_layer(module: nn.Module, again: Callable[[], object]) -> str | None:

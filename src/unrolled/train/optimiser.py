@@ -54,13 +54,8 @@ def restore_optimiser(optimiser: Optimizer, module: nn.Module, tensors: Mapping[
     for key, value in tensors.items():
         kind, _, name = key.partition("/")
         parameter = parameters[name]
-        on_cpu = kind == "step" and parameter.device.type == "cpu"
-        optimiser.state[parameter][kind] = value.to("cpu" if on_cpu else parameter.device, copy=True)
-
-
-def gradients(module: nn.Module) -> list[Tensor]:
-    """The gradients that the last backward pass left."""
-    return [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+        device = parameter.device if kind != "step" or optimiser.defaults["fused"] else "cpu"
+        optimiser.state[parameter][kind] = value.to(device, copy=True)
 
 
 def clip_(grads: list[Tensor], norm: float, most: float | None) -> None:

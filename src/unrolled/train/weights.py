@@ -53,13 +53,13 @@ class Average:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.module = module
         self.decay = decay
+        self._parameters = [parameter.detach() for parameter in module.parameters()]
         self.tensors = {name: p.detach().clone() for name, p in module.named_parameters()}
 
     def update(self, step: int) -> None:
         """Takes in the weights after `step` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        current = [parameter.detach() for parameter in self.module.parameters()]
-        torch._foreach_lerp_(list(self.tensors.values()), current, 1.0 - decay)
+        torch._foreach_lerp_(list(self.tensors.values()), self._parameters, 1.0 - decay)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes the average out of a checkpoint; raises KeyError where a parameter is missing."""
