@@ -6,10 +6,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before torch is imported: its threads are set at start-up, and several test workers share the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A time limit for each example fails by chance on a busy machine.
+hypothesis.settings.register_profile("unrolled", deadline=None)
+hypothesis.settings.load_profile("unrolled")
 
 ROOT = Path(__file__).parent.parent
 

@@ -294,7 +294,7 @@ def test_a_tampered_tokenizer_is_refused(path: tuple[str, ...], value: object, s
         vocabulary_from_json(stored)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=5), st.data())
 def test_any_change_of_json_is_refused_or_harmless(value: Any, data: st.DataObject) -> None:
     units = data.draw(st.sampled_from(UNITS))
