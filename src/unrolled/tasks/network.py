@@ -69,7 +69,7 @@ class NetworkPlan:
             raise RunError("the network's description lacks entries or has strange ones")
         for name, kinds in _KINDS.items():
             value = data[name]
-            if type(value) not in kinds or (isinstance(value, int) and value < 1 and not isinstance(value, bool)):
+            if type(value) not in kinds or (int in kinds and float not in kinds and type(value) is int and value < 1):
                 raise RunError(f"the network's {name} is {value!r}")
         regularisation = data["regularisation"]
         if not isinstance(regularisation, Mapping) or set(regularisation) != _REGULARISATION:

@@ -18,21 +18,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import unrolled
+from unrolled.cell import Cell, Program
 from unrolled.data import Vocabulary, vocabulary_from_json
-from unrolled.errors import DataError, RunError
+from unrolled.errors import ArgumentError, CellError, DataError, RunError
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.registry import TASKS
 from unrolled.train.weights import named_weights
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from unrolled.tasks.model import TaskModel
+
+O = TypeVar("O", bound="DataclassInstance")
 
 FORMAT = 1
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "weights.safetensors", "vocabulary.json"
@@ -97,8 +102,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """`data` as readable JSON, whole or not at all."""
-    write_bytes(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+    """`data` as JSON with a line for each entry of it and of the objects in it, whole or not at all."""
+    write_bytes(path, (_lines(data, 2) + "\n").encode())
+
+
+def _lines(data: Any, depth: int, indent: str = "") -> str:
+    if depth == 0 or not isinstance(data, Mapping) or not data:
+        return json.dumps(data, ensure_ascii=False)
+    inner = indent + "  "
+    entries = [f"{inner}{json.dumps(name)}: {_lines(value, depth - 1, inner)}" for name, value in data.items()]
+    return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
 
 
 def write_config(run: Path, config: Config) -> None:
@@ -106,10 +119,15 @@ def write_config(run: Path, config: Config) -> None:
     write_json(run / CONFIG, {f.name: getattr(config, f.name) for f in fields(config)})
 
 
-def write_weights(run: Path, module: nn.Module) -> None:
-    """weights.safetensors of a run; a matrix used twice is written once."""
+def weight_bytes(module: nn.Module) -> bytes:
+    """The weights in safetensors form; a matrix used twice is there once."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in named_weights(module).items()}
-    write_bytes(run / WEIGHTS, save(tensors, {"format": "unrolled"}))
+    return save(tensors, {"format": "unrolled"})
+
+
+def write_weights(run: Path, module: nn.Module) -> None:
+    """weights.safetensors of a run."""
+    write_bytes(run / WEIGHTS, weight_bytes(module))
 
 
 def check_free(run: Path) -> None:
@@ -200,51 +218,73 @@ def read_weights(run: Path) -> dict[str, Tensor]:
         raise RunError(f"{run / WEIGHTS} is cut short or damaged ({error}); copy the run again") from None
 
 
-def untrained(run: Path, config: Config) -> TaskModel[Any]:
-    """The model that config.json and vocabulary.json describe, with fresh weights; raises RunError."""
-    vocabulary = read_vocabulary(run)
-    try:
-        plan = NetworkPlan.from_json(config.network)
-        needed = plan.vocabulary
-        if needed is not None and (vocabulary is None or len(vocabulary) != needed):
-            raise RunError(f"the network reads {needed} units, {VOCABULARY} has {len(vocabulary or ())}")
-        return TASKS[config.task].model.restore(plan, config.schema, vocabulary)
-    except RunError as error:
-        raise RunError(f"{run / CONFIG} was changed or damaged: {error}; copy the run again") from None
-
-
 def open_run(path: str | Path) -> TaskModel[Any]:
     """The trained model of a run folder. Executes nothing from it; raises RunError in one sentence."""
     run = Path(path)
-    config = read_config(run)
-    weights = read_weights(run)
-    check_size(run, config, weights)
-    model = untrained(run, config)
-    put_weights(run, model.module, weights)
+    return assemble(read_config(run), read_vocabulary(run), read_weights(run), str(run))
+
+
+def assemble(
+    config: Config, vocabulary: Vocabulary | None, weights: Mapping[str, Tensor], where: str
+) -> TaskModel[Any]:
+    """The trained model that these describe; raises RunError, naming `where` they are from."""
+    model = untrained(config, vocabulary, where, most=sum(tensor.numel() for tensor in weights.values()))
+    put_weights(model.module, weights, where)
     model.module.eval()
     return model
 
 
-def check_size(run: Path, config: Config, weights: Mapping[str, Tensor]) -> None:
-    """RunError where config.json asks for more weights than there are, before memory is taken for them."""
+def untrained(config: Config, vocabulary: Vocabulary | None, where: str, most: int | None = None) -> TaskModel[Any]:
+    """The same with fresh weights; RunError where it would take more than `most` numbers, before memory is taken."""
     try:
-        needed = NetworkPlan.from_json(config.network).fewest_weights
-    except RunError as error:
-        raise RunError(f"{run / CONFIG} was changed or damaged: {error}; copy the run again") from None
-    there = sum(tensor.numel() for tensor in weights.values())
-    if needed > there:
-        raise RunError(
-            f"{run / CONFIG} describes a network of {needed:,} weights or more, {WEIGHTS} has {there:,}; "
-            "copy the run again"
-        )
+        plan = NetworkPlan.from_json(config.network)
+        if most is not None and plan.fewest_weights > most:
+            raise RunError(f"the network has {plan.fewest_weights:,} weights or more and {WEIGHTS} {most:,}")
+        units = None if vocabulary is None else len(vocabulary)
+        if plan.vocabulary != units:
+            raise RunError(f"the network reads {plan.vocabulary} units and {VOCABULARY} has {units}")
+        return TASKS[config.task].model.restore(plan, config.schema, vocabulary)
+    except (RunError, ArgumentError, CellError) as error:
+        raise RunError(f"{where}: {CONFIG} was changed or damaged ({error}); copy the run again") from None
 
 
-def put_weights(run: Path, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def put_weights(module: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
     """Copy weights into a module; raises RunError naming the first that does not fit."""
     wanted = named_weights(module)
     for name in sorted(wanted.keys() | weights.keys()):
         have = tuple(weights[name].shape) if name in weights else "missing"
         want = tuple(wanted[name].shape) if name in wanted else "not used"
         if have != want:
-            raise RunError(f"{run / WEIGHTS}: {name} is {have}, the network needs {want}; copy the run again")
+            raise RunError(f"{where}: {name} in {WEIGHTS} is {have}, the network needs {want}; copy the run again")
         wanted[name].detach().copy_(weights[name])
+
+
+def options_of(kind: type[O], saved: Mapping[str, Any], where: str) -> O:
+    """The options that config.json holds, as their dataclass; raises RunError."""
+    hints = get_type_hints(kind)
+    if set(saved) != {f.name for f in fields(kind)}:
+        raise RunError(f"{where}: the options in {CONFIG} were changed or damaged; start the run again elsewhere")
+    return kind(**{name: _typed(str(hints[name]), value) for name, value in saved.items()})
+
+
+def plain(options: DataclassInstance) -> dict[str, Any]:
+    """Options as JSON: paths as text, a cell by its name."""
+    return {f.name: plain_value(getattr(options, f.name)) for f in fields(options)}
+
+
+def plain_value(value: Any) -> Any:
+    """One option as JSON."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Cell):
+        return type(value).__name__
+    if isinstance(value, Program):
+        return value.name
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _typed(hint: str, value: Any) -> Any:
+    """A JSON value as its field holds it: paths and tuples have no form of their own in JSON."""
+    if isinstance(value, str) and "Path" in hint:
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value

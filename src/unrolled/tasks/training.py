@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
 
-from unrolled.cell import Cell, Program
+from unrolled.cell import Program
 from unrolled.data import shared_rows
 from unrolled.errors import ArgumentError, RunError, TrainingError
 from unrolled.tasks.curve import draw_curve
@@ -26,8 +27,13 @@ from unrolled.tasks.run import (
     check_free,
     create_folder,
     open_run,
+    options_of,
+    plain,
+    plain_value,
     read_config,
+    read_vocabulary,
     untrained,
+    write_bytes,
     write_config,
     write_json,
     write_weights,
@@ -47,7 +53,11 @@ from unrolled.train import (
     thread_count,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Notify = Callable[[Event], None]
+O = TypeVar("O", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class RunResult:
     training: TrainResult
     valid: dict[str, float]
     test: dict[str, float]
+    config: Config
     run: Path | None = None
 
 
@@ -123,13 +134,24 @@ def train_run(
 def train_in_memory(
     task: Task, parts: Parts[Any], options: NetworkOptions, common: Common, observers: Sequence[Observer] = ()
 ) -> RunResult:
-    """The same on examples in memory, without a run folder: what the estimators call."""
+    """The same on examples in memory, without a run folder: what the estimators call; `save_run` writes it later."""
     settings = settings_of(task, options, common, validated=parts.valid is not None)
     model = build(task, parts, options, common, lambda event: None)
     source = model.source(parts.train, options, common.seed)
+    config = describe(model, parts, options, common, "")
     training = Trainer(_Objective(model, parts), source, settings, None, observers).fit()
-    valid = {} if parts.valid is None else model.measure(parts.valid)
-    return RunResult(model, training, valid, {})
+    return _measured(model, parts, training, replace(config, total_steps=training.total_steps), None)
+
+
+def save_run(run: Path, model: TaskModel[Any], config: Config, rows: list[dict[str, Any]]) -> None:
+    """Write a model trained in memory as the same folder that `Task.train` writes; raises RunError."""
+    create_folder(run, model.task)
+    if model.vocabulary is not None:
+        write_json(run / VOCABULARY, model.vocabulary.to_json())
+    write_bytes(run / METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    write_weights(run, model.module)
+    write_config(run, config)
+    draw_curve(run, model.metric)
 
 
 def build(task: Task, parts: Parts[Any], options: NetworkOptions, common: Common, notify: Notify) -> TaskModel[Any]:
@@ -179,8 +201,8 @@ def describe(model: TaskModel[Any], parts: Parts[Any], options: NetworkOptions, 
         task=model.task,
         network=model.plan.to_json(),
         schema=model.schema(),
-        options=_plain(options),
-        common=_plain(common),
+        options=plain(options),
+        common=plain(common),
         data={"held_out": parts.how, "threads": common.threads or torch.get_num_threads(), **data},
         parameters=model.parameters,
         command=command,
@@ -244,14 +266,22 @@ def _finish(
         write_weights(run, model.module)
         raise
     write_weights(run, model.module)
-    valid, test = ({} if part is None else model.measure(part) for part in (parts.valid, parts.test))
-    results: dict[str, Any] = {"valid": valid, "test": test, "best_step": training.best_step, "step": training.step}
-    results |= {"seconds": round(training.seconds, 3), "stopped": training.stopped}
-    write_config(run, replace(read_config(run), results=results))
+    result = _measured(model, parts, training, read_config(run), run)
+    write_config(run, result.config)
     why_not = draw_curve(run, model.metric)
     if why_not is not None:
         notify(Note(why_not))
-    return RunResult(model, training, valid, test, run)
+    return result
+
+
+def _measured(
+    model: TaskModel[Any], parts: Parts[Any], training: TrainResult, config: Config, run: Path | None
+) -> RunResult:
+    """The result of a training, with the metrics of the parts also in its config."""
+    valid, test = ({} if part is None else model.measure(part) for part in (parts.valid, parts.test))
+    results: dict[str, Any] = {"valid": valid, "test": test, "best_step": training.best_step, "step": training.step}
+    results |= {"seconds": round(training.seconds, 3), "stopped": training.stopped}
+    return RunResult(model, training, valid, test, replace(config, results=results), run)
 
 
 def _resume(
@@ -272,39 +302,29 @@ def _resume(
     if Checkpoints(run).current() is None:
         model = build(task, parts, options, common, notify)
     else:
-        model = untrained(run, config)
+        model = untrained(config, read_vocabulary(run), str(run))
         model.module.to(device_of(common.device))
     _check_data(run, config, model, parts)
     source = model.source(parts.train, options, common.seed)
     settings = settings_of(task, options, common, validated=parts.valid is not None)
-    config = replace(config, common=_plain(replace(common, resume=False)))
+    config = replace(config, common=plain(replace(common, resume=False)))
     notify(Started(str(run)))
     trainer = _trainer(model, parts, source, settings, run, config, observers, started)
     return _finish(trainer, model, parts, run, notify, resume=True)
 
 
-def _merged(run: Path, kind: type[Any], saved: dict[str, Any], given: Any, free: tuple[str, ...]) -> Any:
+def _merged(run: Path, kind: type[O], saved: dict[str, Any], given: O, free: tuple[str, ...]) -> O:
     """The run's own options with those of `free` as they are given now; raises RunError where another one differs."""
-    names = {f.name for f in fields(kind)}
-    if set(saved) != names:
-        raise RunError(f"{run}: the options in config.json were changed or damaged; start the run again elsewhere")
-    own = kind(**{name: _typed(kind, name, value) for name, value in saved.items()})
+    own = options_of(kind, saved, str(run))
     asked = changed(given)
     for name, value in asked.items():
-        if name not in free and _json(value) != _json(getattr(own, name)):
+        before, now = plain_value(getattr(own, name)), plain_value(value)
+        if name not in free and before != now:
             raise RunError(
-                f"{run} was trained with {name}={_json(getattr(own, name))} and {_json(value)} is asked for now; "
+                f"{run} was trained with {name}={before} and {now} is asked for now; "
                 "resume may change only time, epochs, device and threads"
             )
     return replace(own, **{name: value for name, value in asked.items() if name in free})
-
-
-def _typed(kind: type[Any], name: str, value: Any) -> Any:
-    """A JSON value as its field holds it: paths and tuples have no form of their own in JSON."""
-    hint = str(get_type_hints(kind)[name])
-    if isinstance(value, str) and "Path" in hint:
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_data(run: Path, config: Config, model: TaskModel[Any], parts: Parts[Any]) -> None:
@@ -315,21 +335,3 @@ def _check_data(run: Path, config: Config, model: TaskModel[Any], parts: Parts[A
             raise RunError(
                 f"{run}: the {name} part is not what the run was started with; restore the data or start a new run"
             )
-
-
-def _plain(options: Any) -> dict[str, Any]:
-    return {name: _json(value) for name, value in asdict(options).items()} | (
-        {"cell": _cell_name(options.cell)} if hasattr(options, "cell") else {}
-    )
-
-
-def _cell_name(cell: str | Cell | Program) -> str:
-    if isinstance(cell, str):
-        return cell
-    return cell.name if isinstance(cell, Program) else type(cell).__name__
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
