@@ -23,17 +23,18 @@ PROMPT = "def "
 
 Out = Annotated[Path | None, Parameter(help="run folder to write; default: the next free runs/language-NNN")]
 Time = Annotated[str, Parameter(metavar="TIME", help="how long to train, as 90s, 3m or 1h30m")]
+Threads = Annotated[int | None, Parameter(help="processor threads; default: what torch chooses")]
 
 
-def demo(*, out: Out = None, max_time: Time = "1m", output: Output = Output()) -> None:
+def demo(*, out: Out = None, max_time: Time = "1m", threads: Threads = None, output: Output = Output()) -> None:
     """Train a character model on the source of Python's standard library for a minute, then let it write."""
     seconds = parse_duration(max_time)
     path = Path("runs") / "python-source.txt"
     write_text(path)
     output.note(f"Learning to write Python, one character at a time, from {path} (Python's own standard library).")
     task = TASKS["language"]
-    options = LanguageOptions()
-    result = fit(task, Common(data=path, out=out, max_time=seconds), options, output)
+    common = Common(data=path, out=out, max_time=seconds, threads=threads)
+    result = fit(task, common, LanguageOptions(), output)
     sample = _write(result, output)
     report(result, output, {"prompt": PROMPT, "sample": sample, "text": path})
     output.note(f"Go on with: unrolled generate {result.run} --prompt 'class '")
