@@ -51,7 +51,7 @@ class Trainer:
         self._deadline: float | None = None
         self._evaluation_seconds = 0.0
         self._resumed_from: int | None = None
-        self._saved_at = 0.0
+        self._saved_at = self._lap = 0.0
 
     def fit(self, resume: bool = False) -> TrainResult:
         """Trains to the end, from the last checkpoint where `resume` is set; a finished run is returned as it is.
@@ -101,7 +101,7 @@ class Trainer:
     def _begin(self) -> None:
         position = self._position
         self._learner.module.train()
-        self._saved_at = self._clock()
+        self._saved_at = self._lap = self._clock()
         self._origin -= position.seconds
         known = self._known_plan()
         if known is None:
@@ -141,7 +141,9 @@ class Trainer:
     def _advance(self, batch: Any, interrupt: Interrupt) -> Stopped | None:
         """One step and all that is due after it; the reason to stop, if there is one."""
         position = self._position
-        seconds = self._step(batch)
+        self._step(batch)
+        # The making of the batch and the observers are parts of a step's price.
+        seconds = self._clock() - self._lap
         if self._stopwatch is not None:
             self._measure(self._stopwatch, seconds)
         stopped = self._reason(seconds)
@@ -154,12 +156,11 @@ class Trainer:
             self._save()
         if interrupt.requested and stopped is None:
             raise Interrupted(self._interrupted())
+        self._lap = self._clock()
         return stopped
 
-    def _step(self, batch: Any) -> float:
-        """One step; the seconds that it took."""
+    def _step(self, batch: Any) -> None:
         position, settings = self._position, self.settings
-        before = self._clock()
         scale = rate_scale(
             position.step, position.plan, unplanned_warmup(settings), settings.decay, settings.final_fraction
         )
@@ -167,10 +168,8 @@ class Trainer:
         outcome = self._learner.step(batch, position.step, rate)
         position.step += 1
         position.index += 1
-        after = self._clock()
-        position.seconds = after - self._origin
+        position.seconds = self._seconds()
         self._tell("on_step", self._record(batch, rate, outcome))
-        return after - before
 
     def _record(self, batch: Any, rate: float, outcome: Outcome) -> Step:
         position = self._position
@@ -203,7 +202,9 @@ class Trainer:
             return "finished"
         if settings.patience is not None and position.stale >= settings.patience:
             return "patience"
-        if self._deadline is not None and self._seconds() + step_seconds + self._evaluation_seconds > self._deadline:
+        # The last evaluation in training, and the one that a caller makes of the best weights.
+        ending = step_seconds + 2 * self._evaluation_seconds
+        if self._deadline is not None and self._seconds() + ending > self._deadline:
             return "max_time"
         return None
 

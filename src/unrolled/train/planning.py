@@ -69,13 +69,13 @@ def timed_plan(
     evaluation: float,
     before: Plan | None = None,
 ) -> Plan:
-    """The plan that ends, last evaluation included, a little before `max_time`.
+    """The plan that ends, last evaluation included, so much before `max_time` that one more can be made afterwards.
 
     `elapsed` seconds are gone after `step` steps; a step takes `step_seconds`, an evaluation `evaluation` seconds.
     A run that is made longer (`before`: its old plan) keeps its warm-up and goes back up on the longer decay.
     """
     limit = settings.max_time or 0.0
-    left = max(0.0, limit - elapsed - min(0.1 * limit, 0.03 * limit + 0.2))
+    left = max(0.0, limit - elapsed - min(0.1 * limit, 0.03 * limit + 0.2) - evaluation)
     most = _most_steps(settings, epoch_length)
     if settings.evaluate_every is not None:
         every = settings.evaluate_every
