@@ -18,7 +18,7 @@ copyright = "The Unrolled authors, Apache-2.0"  # noqa: A001 - the name that Sph
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.mathjax"]
-myst_enable_extensions = ["myst_parser", "sphinx.ext.mathjax"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 html_theme = "furo"
 html_title = "Unrolled"
 exclude_patterns = ["_build"]

@@ -68,11 +68,19 @@ def signature(name: str, value: object) -> list[str]:
     """A code block with the call, one argument a line where it is long; nothing for a module."""
     if not callable(value):
         return []
-    parameters = [str(p) for p in inspect.signature(value).parameters.values()]
+    parameters = [shown(p) for p in inspect.signature(value).parameters.values()]
     call = f"{name}({', '.join(parameters)})"
     if len(call) > 100:
         call = f"{name}(\n    " + ",\n    ".join(parameters) + ",\n)"
     return ["```python", call, "```", ""]
+
+
+def shown(parameter: inspect.Parameter) -> str:
+    """A parameter as it is written in the code, its annotation without quotes."""
+    star = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    annotation = "" if parameter.annotation is inspect.Parameter.empty else f": {parameter.annotation}"
+    default = "" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}"
+    return f"{star}{parameter.name}{annotation}{default}"
 
 
 def fenced(docstring: str) -> str:
