@@ -32,13 +32,18 @@ help:
 	$(PIP) -e '.[dev]'
 	@touch $@
 
+# The demo ends with a picture of its learning curve.
+.venv/.plot: .venv/.installed
+	$(PIP) -e '.[plot]'
+	@touch $@
+
 .venv/.docs: .venv/.installed
 	$(PIP) -e '.[docs]'
 	@touch $@
 
 install: .venv/.installed
 
-demo: .venv/.installed
+demo: .venv/.plot
 	$(BIN)/unrolled demo
 
 # One thread a worker: two workers with two threads each would wait for one another.
