@@ -14,8 +14,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from unrolled import cells, errors, nn
     from unrolled.cell import Cell, Initial, Program, Sizes, state, trace, vector
-    from unrolled.engine import Capture, Weights, explain, scan, step
-    from unrolled.layers import Pooling, Recurrent, Regularisation, accelerate, unroll
+    from unrolled.engine import Capture, Weights, scan, step
+    from unrolled.layers import Captures, Pooling, Recurrent, Regularisation, Structure
+    from unrolled.layers.accelerate import accelerate
+    from unrolled.layers.explain import explain
+    from unrolled.layers.unroll import unroll
     from unrolled.tasks import Classifier, LanguageModel, Regressor, load
 
 _HOME = {
@@ -28,13 +31,15 @@ _HOME = {
     "vector": "unrolled.cell",
     "Capture": "unrolled.engine",
     "Weights": "unrolled.engine",
-    "explain": "unrolled.engine",
     "scan": "unrolled.engine",
     "step": "unrolled.engine",
+    "Captures": "unrolled.layers",
     "Pooling": "unrolled.layers",
     "Recurrent": "unrolled.layers",
     "Regularisation": "unrolled.layers",
+    "Structure": "unrolled.layers",
     "accelerate": "unrolled.layers",
+    "explain": "unrolled.layers",
     "unroll": "unrolled.layers",
     "Classifier": "unrolled.tasks",
     "LanguageModel": "unrolled.tasks",
@@ -45,6 +50,7 @@ _MODULES = ("cells", "errors", "nn")
 
 __all__ = [
     "Capture",
+    "Captures",
     "Cell",
     "Classifier",
     "Initial",
@@ -55,6 +61,7 @@ __all__ = [
     "Regressor",
     "Regularisation",
     "Sizes",
+    "Structure",
     "Weights",
     "__version__",
     "accelerate",
