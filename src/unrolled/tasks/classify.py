@@ -31,7 +31,6 @@ class ClassifyTask(SequenceTask):
 
     task: ClassVar[str] = "classify"
     metric: ClassVar[str] = "accuracy"
-    epochs: ClassVar[int] = 6
     overfits: ClassVar[bool] = True
 
     def __init__(

@@ -73,7 +73,6 @@ class LanguageTask(TaskModel[list[str]]):
 
     task: ClassVar[str] = "language"
     unit: ClassVar[str] = "units"
-    epochs: ClassVar[int] = 10
     module: LanguageNetwork
     vocabulary: Vocabulary
 
@@ -103,7 +102,7 @@ class LanguageTask(TaskModel[list[str]]):
                 parts.train,
                 size=options.vocabulary_size,
                 minimum=options.minimum,
-                lowercase=options.lowercase,
+                lowercase=bool(options.lowercase),
                 specials=(BORDER,),
             )
         plan = NetworkPlan(

@@ -47,10 +47,8 @@ class TaskModel(ABC, Generic[E]):
     """The validation metric that decides which weights are the best."""
     unit: ClassVar[str] = "sequences"
     """What the examples are counted in."""
-    epochs: ClassVar[int] = 20
-    """Passes over the training part where nobody says otherwise."""
     overfits: ClassVar[bool] = False
-    """Whether these passes are also the most under a time limit."""
+    """Whether `epochs` is also the most under a time limit."""
 
     def __init__(self, plan: NetworkPlan, vocabulary: Vocabulary | None, module: nn.Module) -> None:
         self.plan = plan
@@ -103,6 +101,10 @@ class TaskModel(ABC, Generic[E]):
     def fingerprint(self, examples: E) -> str:
         """SHA-256 of a part: whether a resumed run still reads the same data."""
         return digest(self.keys(examples))
+
+    def epochs(self, steps: int) -> int:
+        """Passes over the training part, of `steps` steps each, where nobody says otherwise."""
+        return max(10, -(-3000 // steps))
 
     def count(self, examples: E) -> int:
         """How many there are, in `unit`."""

@@ -111,7 +111,7 @@ def _count(program: Program, sizes: Sizes) -> int:
 def regularisation_of(options: NetworkOptions) -> Regularisation:
     """The rates that an options object asks for."""
     return Regularisation(
-        input_dropout=options.input_dropout,
+        input_dropout=options.input_dropout or 0.0,
         dropout=options.dropout if options.layers > 1 else 0.0,
         variational=options.variational,
         zoneout=options.zoneout,

@@ -51,9 +51,11 @@ class NetworkOptions:
     hidden: int = option(128, "hidden units of a layer")
     layers: int = option(1, "recurrent layers")
     embedding: int = option(128, "numbers that stand for one unit of text")
-    input_dropout: float = option(0.0, "share of the input dropped")
+    input_dropout: float | None = option(
+        None, "share of the input dropped; default: 0.5 where words are classified, 0.1 for characters, else 0"
+    )
     dropout: float = option(0.0, "share dropped between the layers and before the output")
-    variational: bool = option(True, "the same dropout mask at every step of a sequence")
+    variational: bool = option(False, "the same dropout mask at every step of a sequence")
     zoneout: float = option(0.0, "share of the state kept from the step before")
     recurrent_dropout: float = option(0.0, "share of the state's update dropped")
     weight_drop: float = option(0.0, "share of the recurrent weights dropped")
@@ -77,7 +79,7 @@ class TextOptions:
     units: str = option("word", "what one step reads", choices=UNITS)
     vocabulary_size: int | None = option(None, "most units known (subword: exactly so many are learnt)")
     minimum: int = option(1, "units seen less often are unknown")
-    lowercase: bool = option(False, "read capital letters as small ones (char and word units)")
+    lowercase: bool | None = option(None, "read capital letters as small ones; default: where words are classified")
 
 
 @dataclass(kw_only=True)
@@ -86,12 +88,12 @@ class LanguageOptions(TextOptions, NetworkOptions):
 
     text: str = option("text", "column of a table that holds the text")
     units: str = option("char", "what one step reads", choices=UNITS)
-    hidden: int = option(512, "hidden units of a layer")
+    hidden: int = option(256, "hidden units of a layer")
     embedding: int = option(64, "numbers that stand for one unit of text")
     tied: bool = option(False, "one matrix for the embedding and the output")
     batch_size: int = option(32, "parallel streams through the text")
-    window: int = option(64, "steps that the gradient goes back (truncated back-propagation through time)")
-    learning_rate: float = option(4e-3, "highest learning rate")
+    window: int = option(32, "steps that the gradient goes back (truncated back-propagation through time)")
+    learning_rate: float = option(8e-3, "highest learning rate")
     warmup: float = option(0.05, "share of the steps in which the learning rate rises")
 
 
@@ -101,7 +103,9 @@ class SequenceOptions(TextOptions, NetworkOptions):
 
     bidirectional: bool = option(True, "read each sequence in both directions")
     pooling: str = option("max", "how the steps become one vector", choices=("last", "mean", "max", "attention"))
-    word_dropout: float = option(0.0, "share of the units read as unknown while training")
+    word_dropout: float | None = option(
+        None, "share of the units read as unknown while training; default: 0.1 where words are classified, else 0"
+    )
     vectors: Path | None = option(None, "pretrained word vectors (GloVe or fastText text format)")
     freeze_vectors: bool = option(False, "leave the pretrained vectors as they are")
 
@@ -115,10 +119,11 @@ class ClassifyOptions(SequenceOptions):
     separator: str | None = option(None, "what parts several labels in one row; default: one label a row")
     class_weights: str = option("none", "weight of each class in the loss", choices=("none", "balanced"))
     cell: str = option("gru", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
-    input_dropout: float = option(0.5, "share of the input dropped")
+    embedding: int = option(256, "numbers that stand for one unit of text")
     dropout: float = option(0.5, "share dropped between the layers and before the output")
-    word_dropout: float = option(0.1, "share of the units read as unknown while training")
-    lowercase: bool = option(True, "read capital letters as small ones (char and word units)")
+    batch_size: int = option(64, "sequences in a batch")
+    learning_rate: float = option(2e-3, "highest learning rate")
+    lowercase: bool | None = option(None, "read capital letters as small ones; default: where words are classified")
     ema: float = option(0.995, "factor of a moving average of the weights, which is then what is kept; 0: none")
 
 

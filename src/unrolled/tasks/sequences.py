@@ -34,6 +34,7 @@ from unrolled.train import BatchSource
 
 # Texts, or arrays (T, F); all of one kind.
 Inputs = Sequence[Any]
+WHOLE = ("word", "subword")
 # Vectors of size 1, as torch starts them, make the first states of a trained-from-scratch network saturate.
 _EMBEDDING_SCALE = 0.1
 
@@ -151,6 +152,12 @@ class SequenceTask(TaskModel[Examples]):
         """The vector (N, E) that stands for each sequence, before the output layer."""
         return self.outputs(inputs, pooled=True)
 
+    def epochs(self, steps: int) -> int:
+        # Words are learnt by heart sooner than characters.
+        if self.vocabulary is not None and self.vocabulary.units in WHOLE:
+            return max(4, -(-600 // steps))
+        return max(6, -(-3000 // steps))
+
     def batches(
         self, examples: Examples, targets: npt.NDArray[Any], options: SequenceOptions, seed: int
     ) -> BatchSource:
@@ -193,12 +200,20 @@ def padded(rows: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
 
 def text_vocabulary(texts: Sequence[str], options: SequenceOptions) -> Vocabulary:
     """The vocabulary of the training texts."""
+    lowercase = options.lowercase if options.lowercase is not None else options.units == "word"
     return build_vocabulary(
-        options.units,
-        texts,
-        size=options.vocabulary_size,
-        minimum=options.minimum,
-        lowercase=options.lowercase and options.units in ("char", "word"),
+        options.units, texts, size=options.vocabulary_size, minimum=options.minimum, lowercase=lowercase
+    )
+
+
+def settled(options: SequenceOptions, vocabulary: Vocabulary | None) -> SequenceOptions:
+    """The same with the rates that depend on the units: a word can be spared more easily than a character."""
+    units = None if vocabulary is None else vocabulary.units
+    rate = 0.0 if units is None else 0.5 if units in WHOLE else 0.1
+    return replace(
+        options,
+        input_dropout=rate if options.input_dropout is None else options.input_dropout,
+        word_dropout=0.1 * (units in WHOLE) if options.word_dropout is None or units is None else options.word_dropout,
     )
 
 
@@ -249,6 +264,7 @@ def make(inputs: Inputs, options: SequenceOptions, outputs: int, start: TaskMode
     else:
         scaler = Scaler.fit(inputs)
         width = len(scaler.mean)
+    options = settled(options, vocabulary)
     plan = NetworkPlan(
         program=program_of(options),
         inputs=width,
@@ -259,7 +275,7 @@ def make(inputs: Inputs, options: SequenceOptions, outputs: int, start: TaskMode
         bidirectional=options.bidirectional,
         pooling=options.pooling,
         dropout=options.dropout,
-        word_dropout=options.word_dropout if vocabulary is not None else 0.0,
+        word_dropout=options.word_dropout or 0.0,
         frozen_embedding=options.freeze_vectors and vectors is not None,
         regularisation=regularisation_of(options),
     )

@@ -117,9 +117,9 @@ def train_run(
     if common.out is not None:
         check_free(common.out)
     parts = task.model.read(_data(common), options, common)
-    settings = settings_of(task, options, common, validated=parts.valid is not None)
     model = build(task, parts, options, common, notify)
     source = model.source(parts.train, options, common.seed)
+    settings = settings_of(model, len(source), options, common)
     _tell(model, parts, source, common, notify)
     run = create_folder(common.out, task.name)
     config = describe(model, parts, options, common, command)
@@ -135,9 +135,9 @@ def train_in_memory(
     task: Task, parts: Parts[Any], options: NetworkOptions, common: Common, observers: Sequence[Observer] = ()
 ) -> RunResult:
     """The same on examples in memory, without a run folder: what the estimators call; `save_run` writes it later."""
-    settings = settings_of(task, options, common, validated=parts.valid is not None)
     model = build(task, parts, options, common, lambda event: None)
     source = model.source(parts.train, options, common.seed)
+    settings = settings_of(model, len(source), options, common)
     config = describe(model, parts, options, common, "")
     training = Trainer(_Objective(model, parts), source, settings, None, observers).fit()
     return _measured(model, parts, training, replace(config, total_steps=training.total_steps), None)
@@ -169,9 +169,9 @@ def build(task: Task, parts: Parts[Any], options: NetworkOptions, common: Common
     return model
 
 
-def settings_of(task: Task, options: NetworkOptions, common: Common, *, validated: bool) -> TrainSettings:
-    """What the trainer wants to know. Raises ArgumentError for values out of range."""
-    default = task.model.epochs if common.max_time is None or task.model.overfits else None
+def settings_of(model: TaskModel[Any], steps: int, options: NetworkOptions, common: Common) -> TrainSettings:
+    """What the trainer wants to know, an epoch having `steps` steps. Raises ArgumentError for values out of range."""
+    default = model.epochs(steps) if common.max_time is None or model.overfits else None
     return TrainSettings(
         optimiser=options.optimiser,  # type: ignore[arg-type]  # checked there
         learning_rate=options.learning_rate,
@@ -181,8 +181,8 @@ def settings_of(task: Task, options: NetworkOptions, common: Common, *, validate
         clip=options.clip or None,
         epochs=common.epochs if common.epochs is not None else default,
         max_time=common.max_time,
-        metric=task.model.metric,
-        patience=options.patience or None if validated else None,
+        metric=model.metric,
+        patience=options.patience or None,
         seed=common.seed,
         threads=common.threads,
         ema=options.ema or None,
@@ -306,7 +306,7 @@ def _resume(
         model.module.to(device_of(common.device))
     _check_data(run, config, model, parts)
     source = model.source(parts.train, options, common.seed)
-    settings = settings_of(task, options, common, validated=parts.valid is not None)
+    settings = settings_of(model, len(source), options, common)
     config = replace(config, common=plain(replace(common, resume=False)))
     notify(Started(str(run)))
     trainer = _trainer(model, parts, source, settings, run, config, observers, started)
