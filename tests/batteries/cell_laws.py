@@ -162,7 +162,8 @@ def run_nodes(
         if node.operation == "adjoint":
             values.append(adjoints[str(node.name)])
         elif node.operation == "transposed":
-            values.append(transposed(str(node.name), values[node.arguments[0]]))
+            parts = zip(str(node.name).split(","), node.arguments, strict=True)
+            values.append(sum(transposed(name, values[a]) for name, a in parts))
         elif node.operation == "constant":
             values.append(node.value)
         else:

@@ -44,7 +44,7 @@ from unrolled.cell.program import Program
 from unrolled.cell.protocol import Cell, Noise, Sizes, Vector, state, vector
 from unrolled.cell.symbol import Node
 from unrolled.cell.trace import Leaves, Products, trace
-from unrolled.cell.transforms import recurrent_dropout, zoneout
+from unrolled.cell.transforms import recurrent_dropout, without_noise, zoneout
 
 __all__ = [
     "ACTIVATIONS",
@@ -101,5 +101,6 @@ __all__ = [
     "trace",
     "vector",
     "where",
+    "without_noise",
     "zoneout",
 ]

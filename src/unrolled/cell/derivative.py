@@ -16,8 +16,8 @@ class Pullback:
     """Vector-Jacobian product of one step (reverse-mode differentiation).
 
     `nodes` begins with the nodes of the program itself and goes on with those of the derivative. Leaves named
-    ("adjoint", "output") and ("adjoint", state) are dL/d(output) and dL/d(next state). A node ("transposed", d, k) is
-    U_k^T d (or P_k^T d). The dictionaries say which node is dL/d(x.k), dL/d(s.k), dL/d(p.k), and d = dL/d(U_k operand),
+    ("adjoint", "output") and ("adjoint", state) are dL/d(output) and dL/d(next state). A node ("transposed", d_i, d_f, "i,f") is
+    U_i^T d_i + U_f^T d_f (or P_k^T d_k). The dictionaries say which node is dL/d(x.k), dL/d(s.k), dL/d(p.k), and d = dL/d(U_k operand),
     the left factor of the weight gradient dL/dU_k, the sum over rows of d operand^T; what is missing has no gradient.
     """
 
@@ -43,12 +43,23 @@ def pullback(program: Program) -> Pullback:
     add(program.output, builder.add(Node("adjoint", name="output")))
     for name, index in zip(program.state, program.next, strict=True):
         add(index, builder.add(Node("adjoint", name=f"next.{name}")))
+    waiting: dict[int, list[tuple[str, int]]] = {}
+
+    def add_products(index: int) -> None:
+        """One transposed product for all the gates that read this value; each further matrix on its own."""
+        found = waiting.get(index, [])
+        gates = [pair for name in program.gates for pair in found if pair[0] == name]
+        for group in filter(None, (gates, *([pair] for pair in found if pair[0] in program.products))):
+            names, parts = zip(*group, strict=True)
+            add(index, builder.add(Node("transposed", parts, ",".join(names))))
+
     for index in reversed(range(len(program.nodes))):
+        add_products(index)
         node, d = program.nodes[index], adjoints.get(index)
         if d is None:
             continue
         if node.operation == "product":
-            add(node.arguments[0], builder.add(Node("transposed", (d.index,), node.name)))
+            waiting.setdefault(node.arguments[0], []).append((str(node.name), d.index))
         elif node.operation in OPERATIONS:
             arguments = [Symbol(builder, a) for a in node.arguments]
             parts = OPERATIONS[node.operation].gradient(d, Symbol(builder, index), *arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -86,3 +86,15 @@ def _rate(rate: float, what: str) -> float:
 
 def _width(size: str) -> Width:
     return "output" if size == "output" else "hidden"
+
+
+def without_noise(program: Program, names: Iterable[str]) -> Program:
+    """The program of evaluation: each of these noise operands replaced by its mean."""
+    gone = set(names)
+    if not gone:
+        return program
+    nodes = tuple(
+        Node("constant", value=program.noise[str(n.name)].mean) if n.operation == "noise" and n.name in gone else n
+        for n in program.nodes
+    )
+    return replace(program, nodes=nodes, noise={k: v for k, v in program.noise.items() if k not in gone})

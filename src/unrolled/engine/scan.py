@@ -13,12 +13,13 @@ from torch import Tensor
 
 from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
+from unrolled.engine.cpu import operation
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.weights import Weights, check_state, initial_state
 from unrolled.errors import ArgumentError, EngineError
 
 # In the order in which "auto" asks them; the reference takes everything.
-ENGINES = {"native": native.refuse, "reference": reference.refuse}
+ENGINES = {"native": native.refuse, "compiled": operation.refuse, "reference": reference.refuse}
 _log = logging.getLogger("unrolled.engine")
 
 
@@ -70,6 +71,8 @@ def scan(
     inputs = None if xs is None else xs.transpose(0, 1)
     if chosen == "native" and inputs is not None:
         outputs, state = native.scan(plan, weights, inputs, state, lengths)
+    elif chosen == "compiled":
+        outputs, state = operation.scan(plan, weights, inputs, state, lengths, noise or {})
     else:
         outputs, state = reference.scan(
             _as_cell(cell), plan, weights, inputs, state, lengths, noise or {}, capture or Capture()

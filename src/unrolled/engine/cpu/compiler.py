@@ -1,0 +1,166 @@
+"""A cell's program to machine code: one function forward, one backward."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from unrolled.cell import Program, pullback
+from unrolled.engine.cpu import cache
+from unrolled.engine.cpu.kernel import HEADER, Kernel
+from unrolled.engine.cpu.schedule import Forward, Place, Schedule, backward, forward
+from unrolled.engine.cpu.target import Target, host
+from unrolled.engine.cpu.vector import Kind
+
+Run = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One compiled direction: the order of its table and the function that takes it."""
+
+    schedule: Schedule
+    buffers: tuple[str, ...]
+    sums: tuple[str, ...]
+    run: Run
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        return HEADER
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program's kernels for one element type: inference, and a forward pass that keeps what the backward pass reads."""
+
+    program: Program
+    dtype: str
+    lanes: int
+    target: Target
+    infer: Pass
+    train: Pass
+    back: Pass
+    plan: Forward
+
+    @property
+    def back_gates(self) -> tuple[str, ...]:
+        """Gates that have a gradient."""
+        return tuple(pullback(self.program).gates)
+
+    @property
+    def back_states(self) -> tuple[str, ...]:
+        """States whose old value has a gradient."""
+        return tuple(pullback(self.program).state)
+
+    @property
+    def adjoints(self) -> dict[str, tuple[str, int, int]]:
+        """For each matrix, the buffer, slot and number of slots of dL/d(its product)."""
+        groups = (g for g in self.back.schedule.matrices() if g.matrix.startswith("T."))
+        found = {}
+        for group in groups:
+            names = group.matrix.removeprefix("T.").split(",")
+            found |= {name: (group.operand.buffer, slot, len(names)) for slot, name in enumerate(names)}
+        return found
+
+    @property
+    def operands(self) -> dict[str, Place]:
+        """For each matrix, where the values that it multiplied are kept."""
+        nodes = self.program.nodes
+        return {str(n.name): self.plan.operands[n.arguments[0]] for n in nodes if n.operation == "product"}
+
+    def saved_bytes(self) -> float:
+        """What the backward pass needs kept, in bytes for each time step, row and hidden unit (H = O)."""
+        size = 4 if self.dtype == "float32" else 8
+        kept = len(self.plan.saved) + len(self.program.state)
+        operands = {p.buffer for p in self.plan.operands.values() if p.buffer.startswith("v")}
+        reads_gates = any(p.buffer == "x" for p in self.back.schedule.homes.values() if p.buffer in self.back.buffers)
+        extra = len(operands - {f"v{i}" for i in self.plan.saved})
+        return float(size * (kept + extra + (len(self.program.gates) if reads_gates else 0)))
+
+
+@lru_cache(maxsize=256)
+def compiled(program: Program, dtype: str, target: Target | None = None) -> Compiled:
+    """The kernels of a program, from the cache on disk or compiled now."""
+    target = target or host()
+    derivative = pullback(program)
+    plan, plain = forward(program, derivative), forward(program, None)
+    schedules = {"infer": plain.schedule, "train": plan.schedule, "back": backward(program, derivative, plan.saved)}
+    code = cache.load_or_make(_key(program, dtype, target), lambda: _object(program, dtype, target, schedules))
+    addresses = _linked(code, tuple(schedules))
+    kernels = _kernels(ir.Module(), program, dtype, target, schedules)
+    passes = {
+        name: Pass(schedules[name], kernels[name].buffers, kernels[name].sums, _function(addresses[name]))
+        for name in schedules
+    }
+    lanes = target.lanes(dtype)
+    return Compiled(program, dtype, lanes, target, passes["infer"], passes["train"], passes["back"], plan)
+
+
+def _kernels(
+    module: ir.Module, program: Program, dtype: str, target: Target, schedules: dict[str, Schedule]
+) -> dict[str, Kernel]:
+    kind = Kind(dtype, target.lanes(dtype))
+    biased = program.recurrent_biased
+    bias = {program.recurrent[g]: Place("c", "hidden", "unit", k, len(biased)) for k, g in enumerate(biased)}
+    nothing: dict[int, Place] = {}
+    return {n: Kernel(module, target, kind, n, s, nothing if n == "back" else bias) for n, s in schedules.items()}
+
+
+def _object(program: Program, dtype: str, target: Target, schedules: dict[str, Schedule]) -> bytes:
+    """Object code of the kernels."""
+    module = ir.Module("unrolled")
+    module.triple = target.triple
+    for kernel in _kernels(module, program, dtype, target, schedules).values():
+        kernel.emit()
+    machine = target.machine()
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = False
+    llvm.create_pass_builder(machine, options).getModulePassManager().run(
+        parsed, llvm.create_pass_builder(machine, options)
+    )
+    return bytes(machine.emit_object(parsed))
+
+
+_engines: list[Any] = []  # LLVM frees the code with its engine, so engines live as long as the process
+
+
+def _linked(code: bytes, names: tuple[str, ...]) -> dict[str, int]:
+    """Load object code into the process: the addresses of its functions."""
+    machine = host().machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return {name: engine.get_function_address(name) for name in names}
+
+
+def _function(address: int) -> Run:
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+
+
+def _key(program: Program, dtype: str, target: Target) -> str:
+    """Everything that the code depends on: equations, type, processor, LLVM and the compiler's own source."""
+    parts = [json.dumps(program.to_json(), sort_keys=True), dtype, repr(target), llvmlite.__version__, _sources()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _sources() -> str:
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in ("kernel.py", "schedule.py", "vector.py", "target.py", "compiler.py"):
+        digest.update((folder / name).read_bytes())
+    digest.update((folder.parent.parent / "cell" / "operations.py").read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,382 @@
+"""Turns a schedule into one LLVM function: loops over time, stages, panels of units and tiles of rows.
+
+A kernel takes one table of 64-bit integers: sizes, then base address, stride in time and stride in rows (in elements) of each
+buffer, then the addresses of the packed matrices, then those of the sums. Rows are [first, last); they are sorted by length,
+longest first, and a step touches only those that are still alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+
+from unrolled.engine.cpu.schedule import Group, Place, Schedule, Stage
+from unrolled.engine.cpu.target import Target
+from unrolled.engine.cpu.vector import I32, I64, VECTOR, Kind, Vec
+
+HEADER = ("steps", "first", "last", "hidden", "output", "descending", "before", "lengths")
+POINTER = ir.PointerType()
+
+
+def number(value: int) -> Any:
+    return ir.Constant(I64, value)
+
+
+def panel_blocks(target: Target, stage: Stage) -> int:
+    """Blocks of units that a stage's tile covers: as many as fill its columns of vectors."""
+    return max(1, target.vectors() // max((len(g.results) for g in stage.groups), default=target.vectors()))
+
+
+class Kernel:
+    """Emits the function of one schedule."""
+
+    def __init__(
+        self, module: ir.Module, target: Target, kind: Kind, name: str, schedule: Schedule, biased: dict[int, Place]
+    ) -> None:
+        self.module, self.target, self.kind, self.schedule = module, target, kind, schedule
+        self.biased = biased
+        self.places = schedule.places | {p.buffer: p for p in biased.values()}
+        self.buffers = tuple(self.places)
+        self.sums = tuple(dict.fromkeys(b for s in schedule.stages for _, b in s.sums))
+        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), name)
+        self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.size = ir.Constant(I64, kind.bytes)
+
+    def emit(self) -> None:
+        """The whole function."""
+        b = self.b
+        table = self.function.args[0]
+        slots = iter(range(10_000))
+
+        def entry() -> Any:
+            return b.load(b.gep(table, [number(next(slots))], source_etype=I64), typ=I64)
+
+        self.header = {name: entry() for name in HEADER}
+        self.strides = {name: (entry(), entry(), entry()) for name in self.buffers}
+        self.matrices = {id(g): entry() for g in self.schedule.matrices()}
+        self.totals = {name: entry() for name in self.sums}
+        lanes = number(self.kind.lanes)
+        self.extent = {w: self.header[w] for w in ("hidden", "output")}
+        self.blocks = {w: b.sdiv(b.add(n, number(self.kind.lanes - 1)), lanes) for w, n in self.extent.items()}
+        self.padded = {w: b.mul(n, lanes) for w, n in self.blocks.items()}
+        self.scratch = self._scratch()
+        self.count = b.alloca(I64)
+        with self.loop(number(0), self.header["steps"]) as n:
+            self._step(n)
+        b.ret_void()
+
+    def _scratch(self) -> Any:
+        """Room for the largest tile, on the stack and so in the first-level cache."""
+        most = 1
+        for stage in self.schedule.stages:
+            rows, vectors = self._tile(stage)
+            most = max(most, rows * vectors * self.kind.lanes)
+        space = self.b.alloca(self.kind.element, number(most))
+        space.align = 64
+        return self.b.ptrtoint(space, I64)
+
+    def _tile(self, stage: Stage) -> tuple[int, int]:
+        """Rows and columns of vectors of a stage's tiles, all its groups side by side."""
+        if not stage.groups:
+            return 1, 0
+        blocks = self._panel(stage)
+        rows = min(self.target.rows(blocks * len(g.results)) for g in stage.groups)
+        return min(rows, 8), sum(blocks * len(g.results) for g in stage.groups)
+
+    def _panel(self, stage: Stage) -> int:
+        return panel_blocks(self.target, stage)
+
+    def _step(self, n: Any) -> None:
+        b, header = self.b, self.header
+        back = b.sub(b.sub(header["steps"], number(1)), n)
+        t = b.select(b.icmp_signed("!=", header["descending"], number(0)), back, n)
+        parity = b.and_(n, number(1))
+        time = {
+            "t": t,
+            "in": b.add(t, header["before"]),
+            "out": b.add(t, b.sub(number(1), header["before"])),
+            "old": parity,
+            "new": b.sub(number(1), parity),
+        }
+        self.time = time
+        alive = self._alive(t)
+        with b.if_then(b.icmp_signed(">", alive, header["first"])):
+            for stage in self.schedule.stages:
+                self._stage(stage, alive)
+
+    def _alive(self, t: Any) -> Any:
+        """One past the last row that still has a step t."""
+        b, header, count = self.b, self.header, self.count
+        b.store(header["last"], count)
+        with b.if_then(b.icmp_signed("!=", header["lengths"], number(0))):
+            lengths = b.inttoptr(header["lengths"], POINTER)
+            test, body, end = (b.append_basic_block(f"alive.{part}") for part in ("test", "body", "end"))
+            b.branch(test)
+            b.position_at_end(test)
+            last = b.load(count, typ=I64)
+            above = b.icmp_signed(">", last, header["first"])
+            index = b.select(above, b.sub(last, number(1)), header["first"])
+            length = b.load(b.gep(lengths, [index], source_etype=I64), typ=I64)
+            b.cbranch(b.and_(above, b.icmp_signed("<=", length, t)), body, end)
+            b.position_at_end(body)
+            b.store(index, count)
+            b.branch(test)
+            b.position_at_end(end)
+        return b.load(count, typ=I64)
+
+    @contextmanager
+    def loop(self, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+        """For index in range(start, stop, step)."""
+        b = self.b
+        before = b.block
+        head, body, end = (b.append_basic_block(part) for part in ("loop", "body", "done"))
+        b.branch(head)
+        b.position_at_end(head)
+        index = b.phi(I64)
+        index.add_incoming(start, before)
+        b.cbranch(b.icmp_signed("<", index, stop), body, end)
+        b.position_at_end(body)
+        yield index
+        index.add_incoming(b.add(index, number(step)), b.block)
+        b.branch(head)
+        b.position_at_end(end)
+
+    def _stage(self, stage: Stage, alive: Any) -> None:
+        b = self.b
+        blocks, panel = self.blocks[stage.width], self._panel(stage)
+        rows, vectors = self._tile(stage)
+        first = self.header["first"]
+        if not stage.groups:
+            with self.loop(first, alive) as row, self.loop(number(0), blocks) as j:
+                self._pointwise(stage, row, j, {})
+        else:
+            with self.loop(number(0), blocks, panel) as j0:
+                with self.loop(first, alive, rows) as m:
+                    left = b.sub(alive, m)
+                    count = b.select(b.icmp_signed("<", left, number(rows)), left, number(rows))
+                    columns = self._products(stage, m, count, b.sdiv(j0, number(panel)), rows, vectors)
+                    with self.loop(number(0), count) as q:
+                        stop = b.add(j0, number(panel))
+                        stop = b.select(b.icmp_signed("<", stop, blocks), stop, blocks)
+                        with self.loop(j0, stop) as j:
+                            found = self._results(stage, q, b.sub(j, j0), columns, vectors)
+                            self._pointwise(stage, b.add(m, q), j, found)
+        for _, place in stage.means:
+            with self.loop(first, alive) as row:
+                self._finish_mean(place, row)
+
+    def _products(self, stage: Stage, m: Any, count: Any, panel: Any, rows: int, vectors: int) -> list[int]:
+        """Run the tile of each group; returns the first column of each in the scratch."""
+        b, columns, column = self.b, [], 0
+        for group in stage.groups:
+            width = self._panel(stage) * len(group.results)
+            times, of = group.depth
+            # an operand of several parts is padded between them, a single one is not needed past its end
+            depth = b.mul(number(times), self.padded[of]) if times > 1 or self._adjoint(group) else self.extent[of]
+            stride = self.strides[group.operand.buffer][2]
+            start = self._address(group.operand, m, number(0))
+            matrix = b.add(self.matrices[id(group)], self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes)))))
+            target = b.add(self.scratch, self._bytes(number(column * self.kind.lanes)))
+            self._call_tile(rows, width, (count, start, stride, matrix, target, number(vectors * self.kind.lanes), depth))
+            columns.append(column)
+            column += width
+        return columns
+
+    def _adjoint(self, group: Group) -> bool:
+        return group.matrix.startswith("T.")
+
+    def _call_tile(self, rows: int, width: int, arguments: tuple[Any, ...]) -> None:
+        """One call a row count: the tile of each is a function of its own, with its accumulators in registers."""
+        b = self.b
+        count = arguments[0]
+        end = b.append_basic_block("tiled")
+        choice = b.switch(count, end)
+        for r in range(1, rows + 1):
+            block = b.append_basic_block(f"rows{r}")
+            choice.add_case(number(r), block)
+            b.position_at_end(block)
+            b.call(tile(self.module, self.kind, r, width), arguments[1:])
+            b.branch(end)
+        b.position_at_end(end)
+
+    def _results(self, stage: Stage, q: Any, e: Any, columns: list[int], vectors: int) -> dict[int, Vec]:
+        """The products of one row and block of units, out of the scratch, with their recurrent bias."""
+        b, found = self.b, {}
+        lanes = self.kind.lanes
+        row = b.mul(q, number(vectors * lanes))
+        for group, column in zip(stage.groups, columns, strict=True):
+            for g, node in enumerate(group.results):
+                place = b.add(row, b.add(number((column + g) * lanes), b.mul(e, number(len(group.results) * lanes))))
+                found[node] = self._load(b.add(self.scratch, self._bytes(place)))
+        return found
+
+    def _pointwise(self, stage: Stage, row: Any, j: Any, products: dict[int, Vec]) -> None:
+        """Everything of one row and one vector of units."""
+        b = self.b
+        unit = b.mul(j, number(self.kind.lanes))
+        values: dict[int, Vec | float] = {}
+
+        def value(i: int) -> Vec | float:
+            if i not in values:
+                node = self.schedule.nodes[i]
+                if node.operation == "constant":
+                    values[i] = float(node.value or 0.0)
+                elif i in products:
+                    values[i] = products[i] + self._read(self.biased[i], row, unit) if i in self.biased else products[i]
+                else:
+                    values[i] = self._read(self.schedule.homes[i], row, unit)
+            return values[i]
+
+        for i in stage.nodes:
+            node = self.schedule.nodes[i]
+            values[i] = self._apply(node.operation, [value(a) for a in node.arguments])
+        for i, buffer in stage.sums:
+            address = b.add(self.totals[buffer], self._bytes(unit))
+            self._store(self._load(address) + self._vector(value(i)), address)
+        for i, place in stage.means:
+            self._add_to_mean(place, row, j, self._within(self._vector(value(i)), unit, stage.width))
+        for i, place in stage.stores:
+            result = self._vector(value(i))
+            if place.buffer == "dx" or place.buffer.startswith("d."):
+                # what lies past the last unit takes part in products, so it must be 0
+                result = self._within(result, unit, place.width)
+            self._store(result, self._address(place, row, unit))
+
+    def _apply(self, operation: str, arguments: list[Vec | float]) -> Vec:
+        return VECTOR[operation](*(self._vector(a) for a in arguments))
+
+    def _vector(self, value: Vec | float) -> Vec:
+        return value if isinstance(value, Vec) else Vec(self.b, self.kind, self.kind.constant(value))
+
+    def _within(self, value: Vec, unit: Any, width: str) -> Vec:
+        """The value in lanes that are units, 0 in those past the last."""
+        b, lanes = self.b, self.kind.lanes
+        vector = ir.VectorType(I32, lanes)
+        left = b.trunc(b.sub(self.extent[width], unit), I32)
+        spread = b.shuffle_vector(
+            b.insert_element(ir.Constant(vector, ir.Undefined), left, ir.Constant(I32, 0)),
+            ir.Constant(vector, ir.Undefined),
+            ir.Constant(vector, [0] * lanes),
+        )
+        return value.select(b.icmp_signed("<", ir.Constant(vector, list(range(lanes))), spread), value, 0.0)
+
+    def _read(self, place: Place, row: Any, unit: Any) -> Vec:
+        return self._load(self._address(place, row, number(0) if place.when == "mean" else unit))
+
+    def _add_to_mean(self, place: Place, row: Any, j: Any, value: Vec) -> None:
+        b = self.b
+        address = self._address(place, row, number(0))
+        so_far = self._load(address)
+        start = b.icmp_signed("==", j, number(0))
+        kept = b.select(start, self.kind.constant(0.0), so_far.value)
+        self._store(value + value.make(kept), address)
+
+    def _finish_mean(self, place: Place, row: Any) -> None:
+        b, kind = self.b, self.kind
+        address = self._address(place, row, number(0))
+        name = f"llvm.vector.reduce.fadd.{kind.suffix}"
+        reduce = self.module.globals.get(name) or ir.Function(
+            self.module, ir.FunctionType(kind.element, [kind.element, kind.vector]), name
+        )
+        total = b.call(reduce, [ir.Constant(kind.element, 0.0), self._load(address).value], fastmath=("reassoc",))
+        mean = b.fdiv(total, b.sitofp(self.extent[place.width], kind.element))
+        self._store(self._splat(mean), address)
+
+    def _splat(self, scalar: Any) -> Vec:
+        b, kind = self.b, self.kind
+        undefined = ir.Constant(kind.vector, ir.Undefined)
+        one = b.insert_element(undefined, scalar, ir.Constant(I32, 0))
+        zeros = ir.Constant(ir.VectorType(I32, kind.lanes), [0] * kind.lanes)
+        return Vec(b, kind, b.shuffle_vector(one, undefined, zeros))
+
+    def _address(self, place: Place, row: Any, unit: Any) -> Any:
+        """Where the value of a row and unit stands at this step."""
+        b = self.b
+        base, per_time, per_row = self.strides[place.buffer]
+        offset = unit
+        if place.slot:
+            offset = b.add(offset, b.mul(number(place.slot), self.padded[place.width]))
+        if place.when != "unit":
+            offset = b.add(offset, b.mul(row, per_row))
+        if place.when in self.time:
+            offset = b.add(offset, b.mul(self.time[place.when], per_time))
+        return b.add(base, self._bytes(offset))
+
+    def _bytes(self, elements: Any) -> Any:
+        return self.b.mul(elements, self.size)
+
+    def _load(self, address: Any) -> Vec:
+        value = self.b.load(self.b.inttoptr(address, POINTER), typ=self.kind.vector)
+        value.align = self.kind.bytes
+        return Vec(self.b, self.kind, value)
+
+    def _store(self, value: Vec, address: Any) -> None:
+        self.b.store(value.value, self.b.inttoptr(address, POINTER)).align = self.kind.bytes
+
+
+def tile(module: ir.Module, kind: Kind, rows: int, vectors: int) -> ir.Function:
+    """C (rows, vectors) = A (rows, depth) B (depth, vectors): accumulators in registers, B read in the order it is packed."""
+    name = f"tile_{kind.dtype}_{rows}x{vectors}"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 6), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    a, per_row, packed, out, per_out, depth = function.args
+    entry, loop, end = (function.append_basic_block(part) for part in ("entry", "loop", "end"))
+    b = ir.IRBuilder(entry)
+    size = number(kind.bytes)
+    starts = [b.add(a, b.mul(b.mul(number(r), per_row), size)) for r in range(rows)]
+    zero = kind.constant(0.0)
+    some = b.icmp_signed(">", depth, number(0))
+    b.cbranch(some, loop, end)
+    b.position_at_end(loop)
+    k = b.phi(I64)
+    k.add_incoming(number(0), entry)
+    sums = [b.phi(kind.vector) for _ in range(rows * vectors)]
+    for value in sums:
+        value.add_incoming(zero, entry)
+    updated = _multiply_add(b, kind, k, starts, packed, vectors, sums)
+    following = b.add(k, number(1))
+    k.add_incoming(following, loop)
+    for value, new in zip(sums, updated, strict=True):
+        value.add_incoming(new, loop)
+    b.cbranch(b.icmp_signed("<", following, depth), loop, end)
+    b.position_at_end(end)
+    for i, new in enumerate(updated):
+        result = b.phi(kind.vector)
+        result.add_incoming(zero, entry)
+        result.add_incoming(new, loop)
+        updated[i] = result
+    for i, value in enumerate(updated):
+        r, v = divmod(i, vectors)
+        offset = b.add(b.mul(number(r), per_out), number(v * kind.lanes))
+        b.store(value, b.inttoptr(b.add(out, b.mul(offset, size)), POINTER)).align = kind.bytes
+    b.ret_void()
+    return function
+
+
+def _multiply_add(
+    b: ir.IRBuilder, kind: Kind, k: Any, starts: list[Any], packed: Any, vectors: int, sums: list[Any]
+) -> list[Any]:
+    """One step of the inner product: a row of B against one element of every row of A."""
+    size = number(kind.bytes)
+    row = b.add(packed, b.mul(b.mul(k, number(vectors * kind.lanes)), size))
+    columns = []
+    for v in range(vectors):
+        value = b.load(b.inttoptr(b.add(row, number(v * kind.lanes * kind.bytes)), POINTER), typ=kind.vector)
+        value.align = kind.bytes
+        columns.append(Vec(b, kind, value))
+    updated = []
+    undefined = ir.Constant(kind.vector, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(I32, kind.lanes), [0] * kind.lanes)
+    for r, start in enumerate(starts):
+        element = b.load(b.inttoptr(b.add(start, b.mul(k, size)), POINTER), typ=kind.element)
+        spread = Vec(b, kind, b.shuffle_vector(b.insert_element(undefined, element, ir.Constant(I32, 0)), undefined, zeros))
+        for v in range(vectors):
+            updated.append(spread.fma(columns[v], spread.make(sums[r * vectors + v])).value)
+    return updated

@@ -1,0 +1,70 @@
+"""The processor that kernels are compiled for: vector length, registers and the shape of the product tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from unrolled.errors import EngineError
+
+BYTES = {"float32": 4, "float64": 8}
+
+
+@dataclass(frozen=True)
+class Target:
+    """An instruction set: `bits` of a vector register, `registers` of them, and LLVM's names for the processor."""
+
+    triple: str
+    cpu: str
+    features: str
+    bits: int
+    registers: int
+
+    def lanes(self, dtype: str) -> int:
+        """Elements in a vector."""
+        return self.bits // 8 // BYTES[dtype]
+
+    def rows(self, vectors: int) -> int:
+        """Rows of a product tile that keeps `vectors` columns of accumulators a row in registers, beside one row of the
+        matrix and the broadcast element.
+        """
+        return max(1, (self.registers - vectors - 1) // vectors)
+
+    def vectors(self) -> int:
+        """Columns of vectors of a tile that is nearly square in loads: 4 where there are 32 registers, 2 where 16."""
+        return 4 if self.registers >= 32 else 2
+
+    def machine(self) -> Any:
+        """LLVM's machine for this target."""
+        _initialise()
+        try:
+            target = llvm.Target.from_triple(self.triple)
+        except RuntimeError as error:
+            raise EngineError(f"LLVM cannot compile for {self.triple} here ({error}).") from None
+        return target.create_target_machine(cpu=self.cpu, features=self.features, opt=3, jit=True)
+
+
+@lru_cache(maxsize=1)
+def _initialise() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+@lru_cache(maxsize=1)
+def host() -> Target:
+    """The processor that this process runs on."""
+    _initialise()
+    features = llvm.get_host_cpu_features()
+    triple = llvm.get_process_triple()
+    if triple.startswith(("aarch64", "arm64")):
+        bits, registers = 128, 32
+    elif features.get("avx512f"):
+        bits, registers = 512, 32
+    elif features.get("avx2") and features.get("fma"):
+        bits, registers = 256, 16
+    else:
+        bits, registers = 128, 16
+    return Target(triple, llvm.get_host_cpu_name(), features.flatten(), bits, registers)
