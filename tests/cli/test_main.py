@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,12 +17,14 @@ def run(*arguments: str, **surroundings: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **surroundings}, check=False)
 
 
-def test_help_answers_quickly_and_without_torch() -> None:
+def test_help_answers_within_half_a_second() -> None:
+    # Processor time of the child, because the clock on the wall also counts what else the machine is doing.
     seconds = []
     for _ in range(3):
-        begin = time.perf_counter()
+        before = os.times()
         done = run("--help")
-        seconds.append(time.perf_counter() - begin)
+        after = os.times()
+        seconds.append(sum(after[2:4]) - sum(before[2:4]))
         assert done.returncode == 0
         assert all(command in done.stdout for command in COMMANDS)
     assert min(seconds) < 0.5, f"--help took {min(seconds):.2f} s"
@@ -44,9 +45,9 @@ def test_no_help_loads_anything_heavy() -> None:
 
 def test_import_adds_little_to_torch() -> None:
     code = (
-        "import time, torch; begin = time.perf_counter(); import unrolled; "
+        "import time, torch; begin = time.process_time(); import unrolled; "
         "[getattr(unrolled, name) for name in ('Recurrent', 'scan', 'cells', 'nn', 'accelerate')]; "
-        "print(time.perf_counter() - begin)"
+        "print(time.process_time() - begin)"
     )
     seconds = [float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(3)]
     assert min(seconds) < 0.3, f"import unrolled took {min(seconds):.2f} s"
