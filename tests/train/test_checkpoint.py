@@ -45,6 +45,12 @@ def test_round_trip_and_the_last_two_are_kept(tmp_path):
     assert no_leftovers(tmp_path / "run", "checkpoint-12", "checkpoint-100")
 
 
+def test_the_checkpoint_in_force_is_never_touched(tmp_path):
+    Checkpoints(tmp_path).save(4, tensors(4), {"step": 4})
+    Checkpoints(tmp_path).save(4, tensors(5), {"step": 4})
+    assert same(tmp_path, 4, 4)
+
+
 def test_shared_and_strided_tensors_survive(tmp_path):
     base = torch.randn(6, 5)
     Checkpoints(tmp_path).save(1, {"weights": {"a": base, "b": base.T, "c": base[2:]}}, {})
@@ -128,6 +134,8 @@ def test_a_writer_killed_at_any_moment_confuses_nobody(tmp_path, monkeypatch, mo
         Checkpoints(tmp_path).save(8, tensors(8), {"step": 8})
     monkeypatch.undo()
     assert same(tmp_path, 4, 4) or same(tmp_path, 8, 8)
+    Checkpoints(tmp_path).save(8, tensors(8), {"step": 8})
+    assert same(tmp_path, 8, 8)
     Checkpoints(tmp_path).save(9, tensors(9), {"step": 9})
     assert same(tmp_path, 9, 9)
     assert not list(tmp_path.glob(".checkpoint-*"))

@@ -72,13 +72,16 @@ def test_saving_does_not_change_the_numbers(tmp_path):
 
 
 def test_finished_run_says_so(tmp_path):
-    Trainer(Toy(), Source(), settings(), tmp_path).fit()
+    Trainer(Toy(values=[2.0, 1.0, 3.0, 3.0, 3.0]), Source(), settings(), tmp_path).fit()
     toy, recorder = Toy(seed=3), Recorder()
     result = Trainer(toy, Source(), settings(), tmp_path, [recorder]).fit(resume=True)
     assert (result.stopped, result.step, result.resumed_from) == ("finished", 17, 17)
     assert recorder.steps == []
     best = safetensors.torch.load_file(tmp_path / "checkpoint-17" / "best.safetensors")
+    last = safetensors.torch.load_file(tmp_path / "checkpoint-17" / "weights.safetensors")
+    assert result.best_step == 8
     assert equal(weights(toy.module), best)
+    assert not equal(best, last)
 
 
 def test_more_epochs_go_on(tmp_path):
@@ -124,12 +127,12 @@ def test_second_interrupt_ends_at_once():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    recorder = Recorder(twice)
+    before, recorder = signal.getsignal(signal.SIGINT), Recorder(twice)
     with pytest.raises(KeyboardInterrupt) as caught:
         Trainer(Toy(), Source(), settings(), None, [recorder]).fit()
     assert not isinstance(caught.value, Interrupted)
     assert recorder.events[-1].stopped == "interrupted"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 KILLED = """
