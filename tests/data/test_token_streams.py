@@ -124,7 +124,8 @@ def test_documents_come_in_another_order_each_epoch_and_seed() -> None:
 
 def test_small_integers_are_read_as_wide_ones() -> None:
     document = np.arange(1, 60, dtype=np.uint8)
-    assert next(TokenStreams([document], 2, 5, 0).epoch(0)).inputs.dtype == np.int64
+    window = next(TokenStreams([document], 2, 5, 0).epoch(0))
+    assert window.inputs.dtype == window.targets.dtype == np.int64
 
 
 @pytest.mark.parametrize(("streams", "window"), [(0, 5), (5, 0)])

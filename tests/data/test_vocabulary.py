@@ -168,6 +168,8 @@ def test_a_mark_joined_as_never_before_is_still_known() -> None:
     ids = vocabulary.encode("good, so ) !")
     assert [vocabulary.token(index) for index in ids] == ["good", ",", "so", ")", "!"]
     assert vocabulary.decode(ids) == "good , so) !"
+    vocabulary = build_vocabulary("word", ["a, b, c ,d"])
+    assert vocabulary.decode(vocabulary.encode("a , b")) == "a, b"
 
 
 def test_vowel_signs_stay_in_their_word() -> None:
@@ -291,6 +293,14 @@ def test_a_tampered_tokenizer_is_refused(path: tuple[str, ...], value: object, s
         part = part[name]
     part[path[-1]] = value
     with pytest.raises(DataError, match=sentence):
+        vocabulary_from_json(stored)
+
+
+def test_a_tokenizer_without_all_bytes_is_refused() -> None:
+    stored = build_vocabulary("subword", ["a"], size=258).to_json()
+    learnt = stored["tokenizer"]["model"]["vocab"]
+    del learnt[max(learnt, key=learnt.get)]
+    with pytest.raises(DataError, match="its tokens are not made of the 256 bytes"):
         vocabulary_from_json(stored)
 
 
