@@ -132,10 +132,10 @@ class ClassifyTask(SequenceTask):
 
     def loss(self, batch: Batch, carry: Carry) -> LossOutput:
         logits = self.module(batch.inputs.to(self.device), batch.lengths.to(self.device))
-        return LossOutput(self._cost(logits, batch.targets.to(self.device)), len(logits))
+        weights = None if self.weights is None else self.weights.to(self.device)
+        return LossOutput(self._cost(logits, batch.targets.to(self.device), weights), len(logits))
 
-    def _cost(self, logits: Tensor, targets: Tensor) -> Tensor:
-        weights = None if self.weights is None else self.weights.to(logits.device)
+    def _cost(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         if self.several:
             return functional.binary_cross_entropy_with_logits(logits, targets, weight=weights)
         return functional.cross_entropy(logits, targets, weight=weights)

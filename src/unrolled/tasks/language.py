@@ -29,7 +29,7 @@ from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.layers import map_state, where_state
 from unrolled.models import LanguageNetwork
 from unrolled.tasks.events import Note
-from unrolled.tasks.model import Parts, TaskModel, entry
+from unrolled.tasks.model import Parts, TaskModel, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, LanguageOptions
 from unrolled.train import BatchSource, Carry, LossOutput, bits_per_character, perplexity
@@ -134,6 +134,9 @@ class LanguageTask(TaskModel[list[str]]):
 
     def keys(self, examples: list[str]) -> list[Hashable]:
         return list(examples)
+
+    def epochs(self, steps: int) -> int:
+        return epochs_for(3000, steps, fewest=2)
 
     def count(self, examples: list[str]) -> int:
         return sum(map(len, self.vocabulary.encode_all(examples)))

@@ -104,7 +104,7 @@ class TaskModel(ABC, Generic[E]):
 
     def epochs(self, steps: int) -> int:
         """Passes over the training part, of `steps` steps each, where nobody says otherwise."""
-        return max(10, -(-3000 // steps))
+        return epochs_for(3000, steps, fewest=10)
 
     def count(self, examples: E) -> int:
         """How many there are, in `unit`."""
@@ -139,6 +139,11 @@ def digest(values: Sequence[object]) -> str:
     for value in values:
         found.update(repr(value).encode("utf-8", "backslashreplace") + b"\0")
     return found.hexdigest()
+
+
+def epochs_for(wanted: int, steps: int, *, fewest: int) -> int:
+    """So many epochs that `wanted` steps are taken: at least `fewest`, and never more than 200 of a small set."""
+    return max(fewest, min(200, -(-wanted // steps)))
 
 
 def device_of(name: str) -> torch.device:

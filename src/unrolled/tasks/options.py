@@ -88,7 +88,7 @@ class LanguageOptions(TextOptions, NetworkOptions):
 
     text: str = option("text", "column of a table that holds the text")
     units: str = option("char", "what one step reads", choices=UNITS)
-    hidden: int = option(256, "hidden units of a layer")
+    hidden: int = option(384, "hidden units of a layer")
     embedding: int = option(64, "numbers that stand for one unit of text")
     tied: bool = option(False, "one matrix for the embedding and the output")
     batch_size: int = option(32, "parallel streams through the text")

@@ -27,7 +27,7 @@ from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.layers import Pooling
 from unrolled.models import Embedding, SequenceNetwork
 from unrolled.tasks.events import Note
-from unrolled.tasks.model import Parts, TaskModel, digest, entry
+from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, SequenceOptions
 from unrolled.train import BatchSource
@@ -155,8 +155,8 @@ class SequenceTask(TaskModel[Examples]):
     def epochs(self, steps: int) -> int:
         # Words are learnt by heart sooner than characters.
         if self.vocabulary is not None and self.vocabulary.units in WHOLE:
-            return max(4, -(-600 // steps))
-        return max(6, -(-3000 // steps))
+            return epochs_for(600, steps, fewest=4)
+        return epochs_for(3000, steps, fewest=6)
 
     def batches(
         self, examples: Examples, targets: npt.NDArray[Any], options: SequenceOptions, seed: int

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from unrolled.tasks import TASKS, Classifier, Common, LanguageModel, Regressor
+from unrolled.tasks.options import changed
+
+
+@pytest.mark.parametrize("kind", [Common, *(task.options for task in TASKS.values())])
+def test_every_option_has_a_default_and_a_help_text(kind: type) -> None:
+    made = kind()
+    for entry in fields(kind):
+        assert entry.metadata["help"], entry.name
+        assert getattr(made, entry.name) == entry.default
+    assert changed(made) == {}
+
+
+def test_changed_names_what_was_asked_for() -> None:
+    assert changed(Common(seed=3, out=Path("x")), without=("out",)) == {"seed": 3}
+
+
+def test_options_and_help_need_neither_torch_nor_numpy() -> None:
+    code = (
+        "import sys, unrolled.tasks as t; t.TASKS['language'].options(); print({'torch', 'numpy'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "task"), [(Classifier, "classify"), (Regressor, "regress"), (LanguageModel, "language")]
+)
+def test_estimators_have_the_defaults_of_their_task(estimator: type, task: str) -> None:
+    options = {f.name: f.default for f in fields(TASKS[task].options)} | {f.name: f.default for f in fields(Common)}
+    for name, value in estimator().get_params().items():
+        assert value == options[name], name
