@@ -20,7 +20,7 @@ def test_every_cell_is_timed_forward_and_in_training() -> None:
     ]
     for row in rows:
         assert 0 <= row.difference < recurrent.TOLERANCE
-        assert set(row.times) == {"torch.nn", "native", "reference"}
+        assert set(row.times) == {"torch.nn", "compiled", "native", "reference"}
 
 
 def test_what_is_not_equal_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""One layer forward and in training: torch.nn, our native engine and our reference engine, on the same weights."""
+"""One layer forward and in training: torch.nn and each of our engines, on the same weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from unrolled.cells import by_name
 from unrolled.engine import Weights, scan
 from unrolled.errors import EngineError
 
+BASELINE = "torch.nn"
+ENGINES = ("compiled", "native", "reference")
 TWINS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 TOLERANCE = 1e-4
 """Largest difference allowed in float32, relative to the largest number of what is compared."""
@@ -67,11 +69,8 @@ def _runners(name: str, module: nn.RNNBase, xs: Tensor) -> dict[str, dict[str, C
     def ours(engine: str) -> Tensor:
         return scan(cell, _weights(module), inputs, engine=engine)[0]
 
-    forwards: dict[str, Callable[[], Tensor]] = {
-        "torch.nn": lambda: module(inputs)[0],
-        "native": partial(ours, "native"),
-        "reference": partial(ours, "reference"),
-    }
+    forwards: dict[str, Callable[[], Tensor]] = {name: partial(ours, name) for name in ENGINES}
+    forwards = {BASELINE: lambda: module(inputs)[0], **forwards}
     leaves = [inputs, *module.parameters()]
     return {
         "forward": {key: partial(_without_gradient, run) for key, run in forwards.items()},
