@@ -86,6 +86,11 @@ def test_gradients_are_right() -> None:
         assert torch.autograd.gradcheck(lambda x, kind=kind: pooling(kind)(x, LENGTHS), outputs())
 
 
+def test_an_empty_row_makes_no_nan_on_the_way_back() -> None:
+    with torch.autograd.set_detect_anomaly(True):
+        pooling("attention")(outputs(), LENGTHS).sum().backward()
+
+
 def test_errors_name_the_fault() -> None:
     with pytest.raises(ArgumentError, match="pooling 'sum' is not known; choose one of last, mean, max, attention"):
         Pooling("sum", 3)

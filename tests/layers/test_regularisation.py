@@ -88,6 +88,7 @@ def test_a_variational_mask_is_the_same_at_every_step(name: str, variational: bo
     assert set(mask.unique().tolist()) == {0.0, 2.0}
     assert (mask == mask[:, :1]).all() == variational
     assert not (mask == mask[:1]).all()
+    assert (read[0] is x) == (name != "input_dropout")
 
 
 def test_weight_drop_masks_entries_of_u_once_a_call() -> None:

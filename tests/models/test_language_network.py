@@ -101,6 +101,15 @@ def test_dropout_acts_in_training_only(name: str) -> None:
     close(network(ids())[0], build()(ids())[0])
 
 
+def test_dropout_stands_before_and_after_the_recurrent_layers() -> None:
+    network = build(hidden=4, dropout=0.5)
+    read: list[Tensor] = []
+    network.recurrent.register_forward_hook(lambda _, inputs, outputs: read.extend((inputs[0], outputs[0])))
+    features, _ = network.features(ids())
+    for after, before in ((read[0], network.embedding(ids())), (features, read[1])):
+        assert set((after / before).round(decimals=9).unique().tolist()) == {0.0, 2.0}
+
+
 def test_pretrained_vectors_are_the_start() -> None:
     vectors = torch.randn(WORDS, SIZE)
     for tied in (False, True):

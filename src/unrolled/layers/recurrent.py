@@ -153,6 +153,10 @@ class Recurrent(nn.Module):
         state = self.initial_state(batch) if state is None else check_state(state, self.program, self._sizes, batch)
         call = Call(scan, self.engine, steps, None if lengths is None else as_lengths(lengths, batch, steps, device))
         captures = Captures() if capture is None else capture
+        if not isinstance(captures, Captures):
+            raise ArgumentError(
+                "a Capture holds one direction of one layer; give a layer Captures(...) with the same names."
+            )
         captures.begin()
         outputs, after = self._drop(x, rates.input_dropout), []
         for layer, start in zip(self.stack, state, strict=True):
