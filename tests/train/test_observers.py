@@ -119,11 +119,12 @@ def screen(terminal: bool) -> Console:
 def test_progress_bar_on_a_terminal(capsys):
     console = screen(True)
     bar = ProgressBar("characters", console=console, interval=0.0)
-    Trainer(Toy(), Source(), settings(total_steps=None, max_time=0.5), None, [bar]).fit()
+    result = Recorder(lambda step: step.step == 2 and print("a result"))
+    Trainer(Toy(), Source(), settings(total_steps=None, max_time=0.5), None, [bar, result]).fit()
     shown = console.file.getvalue()
     for part in ("steps", "loss ", "valid loss ", "characters/s", "left"):
         assert part in shown
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "a result\n"
 
 
 def test_progress_without_a_terminal_is_a_line_an_evaluation():
