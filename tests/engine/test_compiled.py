@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from batteries import ENGINE_CASES, Case, check_engine
 
+from batteries import ENGINE_CASES, Case, check_engine
 from unrolled import cells
 from unrolled.cell import Cell, ProgramCell, recurrent_dropout, trace, zoneout
 from unrolled.engine.cpu import operation

@@ -56,13 +56,22 @@ def test_engine_that_cannot() -> None:
 
 def test_explain_names_the_engine_and_the_reasons(caplog: pytest.LogCaptureFixture) -> None:
     gru = random_case(cells.GRU())
-    assert "engine native" in str(explain(gru.cell, gru.weights, gru.xs))
+    assert "engine compiled" in str(explain(gru.cell, gru.weights, gru.xs))
     zoned = random_case(ProgramCell(zoneout(trace(cells.GRU()), {"h": 0.125})))
     with caplog.at_level(logging.INFO, "unrolled.engine"):
-        told = str(explain(zoned.cell, zoned.weights, zoned.xs))
-        explain(zoned.cell, zoned.weights, zoned.xs)
+        told = str(explain(zoned.cell, zoned.weights, zoned.xs, capture=Capture("h")))
+        explain(zoned.cell, zoned.weights, zoned.xs, capture=Capture("h"))
+    assert "engine reference" in told
     assert "not native: torch's fused layers have no zoneout" in told
+    assert "not compiled: the compiled kernels do not show their gates" in told
     assert sum("zoneout" in r.getMessage() for r in caplog.records) == 1
+
+
+def test_auto_takes_the_engine_that_was_measured_faster() -> None:
+    full = random_case(cells.LSTM(), batch=8)
+    assert explain(full.cell, full.weights, full.xs).engine == "native"
+    lengths = torch.tensor([5, 5, 4, 3, 5, 2, 1, 5])
+    assert explain(full.cell, full.weights, full.xs, lengths=lengths).engine == "compiled"
 
 
 def test_capture_is_what_the_step_computes() -> None:
@@ -111,26 +120,40 @@ def test_noise_is_drawn_as_declared_and_its_mean_is_evaluation() -> None:
         case.cell, case.weights, case.xs, noise={"zoneout_h": torch.full((3, 5, 6), 0.3, dtype=torch.float64)}
     )
     assert_close([mean], [by_hand])
-    kept, last = scan(
+    _, last = scan(
         case.cell, case.weights, case.xs, case.state, noise={"zoneout_h": torch.ones(3, 5, 6, dtype=torch.float64)}
     )
     assert_close([*last], [*case.state])
 
 
-def test_double_backward_through_the_reference() -> None:
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_double_backward(engine: str) -> None:
     case = random_case(cells.GRU(), batch=1, steps=2, inputs=2, hidden=2)
 
     def outputs(xs: torch.Tensor) -> torch.Tensor:
-        return scan(case.cell, case.weights, xs, engine="reference")[0]
+        return scan(case.cell, case.weights, xs, engine=engine)[0]
 
     assert torch.autograd.gradgradcheck(outputs, (case.xs,))
 
 
-def test_vmap_over_the_reference() -> None:
+# torch 2.13's own decompositions for forward mode still import torch.jit.script
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_vmap_and_forward_mode_go_to_the_reference() -> None:
     case = random_case(cells.LSTM(), batch=4)
     whole, _ = scan(case.cell, case.weights, case.xs, engine="reference")
+    used = []
 
     def one(row: torch.Tensor) -> torch.Tensor:
-        return scan(case.cell, case.weights, row.unsqueeze(0), engine="reference")[0][0]
+        used.append(explain(case.cell, case.weights, row.unsqueeze(0)).engine)
+        return scan(case.cell, case.weights, row.unsqueeze(0))[0][0]
 
     assert_close([torch.vmap(one)(case.xs)], [whole])
+    assert used == ["reference"]
+
+    def outputs(xs: torch.Tensor) -> torch.Tensor:
+        return scan(case.cell, case.weights, xs)[0].sum()
+
+    tangent = torch.randn_like(case.xs)
+    _, slope = torch.func.jvp(outputs, (case.xs.detach(),), (tangent,))
+    (gradient,) = torch.autograd.grad(outputs(case.xs), case.xs)
+    assert float(slope.detach()) == pytest.approx(float((gradient * tangent).sum()), rel=1e-9)

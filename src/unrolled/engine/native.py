@@ -112,6 +112,8 @@ def refuse(plan: Plan) -> str | None:
         return "torch's fused layers have no zoneout or recurrent dropout"
     if match(plan.program) is None:
         return f"{plan.program.name} is none of the cells that torch has fused ({FUSED})"
+    if plan.transformed:
+        return "vmap and forward-mode differentiation need the reference"
     if plan.capture:
         return "torch's fused layers do not show their gates and states at every step"
     if not plan.has_input:

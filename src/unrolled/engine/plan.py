@@ -14,7 +14,10 @@ from unrolled.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Plan:
-    """One call of `scan`: B rows, T steps (`ragged`: rows end early), and whether gradients are wanted."""
+    """One call of `scan`: B rows, T steps (`ragged`: rows end early), and whether gradients are wanted.
+
+    `transformed`: inside vmap, or with the tangents of forward-mode differentiation.
+    """
 
     program: Program
     sizes: Sizes
@@ -27,6 +30,7 @@ class Plan:
     reverse: bool = False
     gradient: bool = False
     noise: bool = False
+    transformed: bool = False
     capture: tuple[str, ...] = ()
 
 

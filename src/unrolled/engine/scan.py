@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
@@ -19,7 +20,8 @@ from unrolled.engine.weights import Weights, check_state, initial_state
 from unrolled.errors import ArgumentError, EngineError
 
 # In the order in which "auto" asks them; the reference takes everything.
-ENGINES = {"native": native.refuse, "compiled": operation.refuse, "reference": reference.refuse}
+ENGINES = {"compiled": operation.refuse, "native": native.refuse, "reference": reference.refuse}
+FULL_BATCH = 8
 _log = logging.getLogger("unrolled.engine")
 
 
@@ -57,7 +59,8 @@ def scan(
 
     `xs=None, steps=T` runs without input. Past its length (B,) a row's state is frozen and its output 0. `reverse`
     reads from the end; outputs stay in the order of time. `noise` gives values to the noise operands (left out: their
-    mean). `capture` is filled with gates and states at every step. `engine` is "auto", "native" or "reference".
+    mean). `capture` is filled with gates and states at every step. `engine` is "auto", "compiled", "native" or
+    "reference".
 
     Raises ArgumentError where shapes do not fit, EngineError where the named engine cannot take the call.
     """
@@ -121,17 +124,28 @@ def choose(plan: Plan, engine: str = "auto") -> Explanation:
     """The first engine that takes the plan, or the one asked for; EngineError with its reason where it cannot."""
     if engine not in (*ENGINES, "auto"):
         raise EngineError(f"there is no engine {engine!r}, but auto, {', '.join(ENGINES)}.")
-    refusals: dict[str, str] = {}
-    for name, refuse in ENGINES.items():
-        reason = refuse(plan)
-        if engine == name and reason is not None:
-            raise EngineError(f"the engine {name} cannot run this: {reason}; use engine='auto'.")
-        if engine == name or (engine == "auto" and reason is None):
-            if refusals and engine == "auto":
-                _tell(name, plan.program.name, "; ".join(f"not {n}: {why}" for n, why in refusals.items()))
-            return Explanation(name, refusals, plan)
-        refusals[name] = reason if reason is not None else f"{engine} was asked for"
-    raise AssertionError("the reference takes every plan")
+    reasons = {name: refuse(plan) for name, refuse in ENGINES.items()}
+    if engine == "auto":
+        if reasons["compiled"] is None:
+            reasons["compiled"] = _slower_than_native(plan)
+        chosen = next(name for name, reason in reasons.items() if reason is None)
+        passed = [f"not {n}: {why}" for n, why in reasons.items() if why is not None]
+        if chosen == "reference":
+            _tell(chosen, plan.program.name, "; ".join(passed))
+        other = f"{chosen} comes before it"
+    else:
+        chosen, other = engine, f"{engine} was asked for"
+        if (reason := reasons[engine]) is not None:
+            raise EngineError(f"the engine {engine} cannot run this: {reason}; use engine='auto'.")
+    return Explanation(chosen, {n: why or other for n, why in reasons.items() if n != chosen}, plan)
+
+
+def _slower_than_native(plan: Plan) -> str | None:
+    """Where torch's own layers were measured to be as fast: an LSTM on full batches (benchmarks/engines.py)."""
+    found = native.match(plan.program) if native.refuse(plan) is None else None
+    if found is not None and found.function == "lstm" and not plan.ragged and plan.batch >= FULL_BATCH:
+        return "torch's own LSTM (oneDNN) was measured as fast on full batches"
+    return None
 
 
 @lru_cache(maxsize=256)
@@ -181,8 +195,15 @@ def _planned(
     tensors = (like, *weights.as_dict().values(), *state)
     gradient = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
     plan = Plan(program, sizes, batch, count, like.dtype, like.device, xs is not None, ragged, reverse, gradient,
-                bool(noise), capture.names if capture else ())  # fmt: skip
+                bool(noise), _transformed(tensors), capture.names if capture else ())  # fmt: skip
     return plan, state
+
+
+def _transformed(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether vmap or forward-mode differentiation looks into this call, which only the reference lets them."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)  # type: ignore[no-untyped-call]  # torch's own
 
 
 def _extent(features: int, xs: Tensor | None, state: Any, steps: int | None, lengths: Tensor | None) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: the one place from which code is loaded, so the folder is the user's own and nobody else's."""
+"""Compiled kernels on disk: the one place from which code is loaded, so the folder is the user's and nobody else's."""
 
 from __future__ import annotations
 

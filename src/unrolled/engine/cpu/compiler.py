@@ -41,7 +41,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program's kernels for one element type: inference, and a forward pass that keeps what the backward pass reads."""
+    """A program's kernels for one element type: inference, training (keeps what is read again) and backward."""
 
     program: Program
     dtype: str
@@ -66,7 +66,7 @@ class Compiled:
     def adjoints(self) -> dict[str, tuple[str, int, int]]:
         """For each matrix, the buffer, slot and number of slots of dL/d(its product)."""
         groups = (g for g in self.back.schedule.matrices() if g.matrix.startswith("T."))
-        found = {}
+        found: dict[str, tuple[str, int, int]] = {}
         for group in groups:
             names = group.matrix.removeprefix("T.").split(",")
             found |= {name: (group.operand.buffer, slot, len(names)) for slot, name in enumerate(names)}

@@ -1,8 +1,8 @@
 """Turns a schedule into one LLVM function: loops over time, stages, panels of units and tiles of rows.
 
-A kernel takes one table of 64-bit integers: sizes, then base address, stride in time and stride in rows (in elements) of each
-buffer, then the addresses of the packed matrices, then those of the sums. Rows are [first, last); they are sorted by length,
-longest first, and a step touches only those that are still alive.
+A kernel takes one table of 64-bit integers: sizes, then base address, stride in time and stride in rows (in elements)
+of each buffer, then the addresses of the packed matrices, then those of the sums. Rows are [first, last); they are sorted
+by length, longest first, and a step touches only those that still live.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ POINTER = ir.PointerType()
 
 
 def number(value: int) -> Any:
+    """A constant of the kernel's integers."""
     return ir.Constant(I64, value)
 
 
@@ -153,17 +154,16 @@ class Kernel:
             with self.loop(first, alive) as row, self.loop(number(0), blocks) as j:
                 self._pointwise(stage, row, j, {})
         else:
-            with self.loop(number(0), blocks, panel) as j0:
-                with self.loop(first, alive, rows) as m:
-                    left = b.sub(alive, m)
-                    count = b.select(b.icmp_signed("<", left, number(rows)), left, number(rows))
-                    columns = self._products(stage, m, count, b.sdiv(j0, number(panel)), rows, vectors)
-                    with self.loop(number(0), count) as q:
-                        stop = b.add(j0, number(panel))
-                        stop = b.select(b.icmp_signed("<", stop, blocks), stop, blocks)
-                        with self.loop(j0, stop) as j:
-                            found = self._results(stage, q, b.sub(j, j0), columns, vectors)
-                            self._pointwise(stage, b.add(m, q), j, found)
+            with self.loop(number(0), blocks, panel) as j0, self.loop(first, alive, rows) as m:
+                left = b.sub(alive, m)
+                count = b.select(b.icmp_signed("<", left, number(rows)), left, number(rows))
+                columns = self._products(stage, m, count, b.sdiv(j0, number(panel)), rows, vectors)
+                with self.loop(number(0), count) as q:
+                    stop = b.add(j0, number(panel))
+                    stop = b.select(b.icmp_signed("<", stop, blocks), stop, blocks)
+                    with self.loop(j0, stop) as j:
+                        found = self._results(stage, q, b.sub(j, j0), columns, vectors)
+                        self._pointwise(stage, b.add(m, q), j, found)
         for _, place in stage.means:
             with self.loop(first, alive) as row:
                 self._finish_mean(place, row)
@@ -178,9 +178,13 @@ class Kernel:
             depth = b.mul(number(times), self.padded[of]) if times > 1 or self._adjoint(group) else self.extent[of]
             stride = self.strides[group.operand.buffer][2]
             start = self._address(group.operand, m, number(0))
-            matrix = b.add(self.matrices[id(group)], self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes)))))
+            matrix = b.add(
+                self.matrices[id(group)], self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes))))
+            )
             target = b.add(self.scratch, self._bytes(number(column * self.kind.lanes)))
-            self._call_tile(rows, width, (count, start, stride, matrix, target, number(vectors * self.kind.lanes), depth))
+            self._call_tile(
+                rows, width, (count, start, stride, matrix, target, number(vectors * self.kind.lanes), depth)
+            )
             columns.append(column)
             column += width
         return columns
@@ -318,7 +322,7 @@ class Kernel:
 
 
 def tile(module: ir.Module, kind: Kind, rows: int, vectors: int) -> ir.Function:
-    """C (rows, vectors) = A (rows, depth) B (depth, vectors): accumulators in registers, B read in the order it is packed."""
+    """C (rows, vectors) = A (rows, depth) B (depth, vectors): C in registers, B read in the order it is packed."""
     name = f"tile_{kind.dtype}_{rows}x{vectors}"
     found = module.globals.get(name)
     if found is not None:
@@ -376,7 +380,9 @@ def _multiply_add(
     zeros = ir.Constant(ir.VectorType(I32, kind.lanes), [0] * kind.lanes)
     for r, start in enumerate(starts):
         element = b.load(b.inttoptr(b.add(start, b.mul(k, size)), POINTER), typ=kind.element)
-        spread = Vec(b, kind, b.shuffle_vector(b.insert_element(undefined, element, ir.Constant(I32, 0)), undefined, zeros))
-        for v in range(vectors):
-            updated.append(spread.fma(columns[v], spread.make(sums[r * vectors + v])).value)
+        spread = Vec(
+            b, kind, b.shuffle_vector(b.insert_element(undefined, element, ir.Constant(I32, 0)), undefined, zeros)
+        )
+        row = sums[r * vectors : (r + 1) * vectors]
+        updated += [spread.fma(c, spread.make(s)).value for c, s in zip(columns, row, strict=True)]
     return updated

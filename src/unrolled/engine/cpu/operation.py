@@ -31,6 +31,8 @@ def refuse(plan: Plan) -> str | None:
         return f"the compiled kernels run on a CPU and this is on {plan.device}"
     if plan.dtype not in DTYPES:
         return f"the compiled kernels know float32 and float64, and this is {str(plan.dtype).removeprefix('torch.')}"
+    if plan.transformed:
+        return "vmap and forward-mode differentiation need the reference, whose operations torch can see"
     if plan.capture:
         return "the compiled kernels do not show their gates at every step"
     return None
@@ -205,7 +207,9 @@ class Memory:
         lengths = call.sorted_lengths
         shares = list(zip(call.bounds[:-1], call.bounds[1:], strict=True))
         self.totals = {
-            name: torch.zeros(len(shares), call.padded(call.program.vectors[name.removeprefix("p.")].size), dtype=plan.dtype)
+            name: torch.zeros(
+                len(shares), call.padded(call.program.vectors[name.removeprefix("p.")].size), dtype=plan.dtype
+            )
             for name in step.sums
         }
         tables = []
@@ -273,7 +277,7 @@ class Memory:
         hidden = self.call.plan.sizes.hidden
         k = list(program.recurrent).index(name)
         rows = self.named["U"][k * hidden : (k + 1) * hidden]
-        return torch.block_diag(*rows.chunk(program.heads)) if program.heads > 1 else rows
+        return _dense(rows, program.heads)
 
     def _matrix(self, stage: Stage, group: Group) -> Tensor:
         """The matrices of a group in panels: for each panel of units, row after row of the inner extent."""
@@ -354,7 +358,11 @@ class Memory:
         """The two buffers took turns; a row that ended early in a reverse pass stopped at its own turn."""
         buffer, plan = self.scratch[f"D.{name}"], self.call.plan
         if name not in self.call.code.back_states:
-            return torch.zeros_like(buffer[0]) if plan.steps and self.call.sorted_lengths is None else self._untouched(buffer)
+            return (
+                torch.zeros_like(buffer[0])
+                if plan.steps and self.call.sorted_lengths is None
+                else self._untouched(buffer)
+            )
         if plan.reverse and self.call.sorted_lengths is not None:
             return buffer[self.call.sorted_lengths % 2, torch.arange(plan.batch)]
         return buffer[plan.steps % 2]
@@ -402,6 +410,17 @@ class Memory:
 BIAS = Place("c", "hidden", "unit")
 
 
+def _dense(blocks: Tensor, heads: int) -> Tensor:
+    """Stacked blocks as the dense matrix whose diagonal they are."""
+    if heads == 1:
+        return blocks
+    height, width = blocks.shape[0] // heads, blocks.shape[1]
+    matrix = blocks.new_zeros(blocks.shape[0], heads * width)
+    for h in range(heads):
+        matrix[h * height : (h + 1) * height, h * width : (h + 1) * width] = blocks[h * height : (h + 1) * height]
+    return matrix
+
+
 def _diagonal(matrix: Tensor, heads: int) -> Tensor:
     """The blocks on the diagonal, stacked as the parameter keeps them."""
     if heads == 1:
@@ -428,4 +447,3 @@ def _through_reference(
         torch.autograd.grad([v for v, _ in pairs], needed, [g for _, g in pairs], create_graph=True, allow_unused=True)
     )
     return tuple(next(found) if w else None for w in wanted)
-

@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Group:
-    """Products that read the same operand: `results` are nodes, the packed matrix is `matrix`, rows of `operand` are A."""
+    """Products that read the same operand: `results` are nodes, `matrix` names what is packed, `operand` holds A."""
 
     matrix: str
     operand: Place
@@ -229,7 +229,10 @@ class Forward:
 def forward(program: Program, derivative: Pullback | None) -> Forward:
     """Stages of a step; with a derivative, also stores for what it will read again."""
     leaves = {i: p for i, n in enumerate(program.nodes) if (p := leaf_place(program, n)) is not None}
-    targets = [(i, Place(f"s.{k}", _width(program, w), "out")) for (k, w), i in zip(program.state.items(), program.next, strict=True)]
+    targets = [
+        (i, Place(f"s.{k}", _width(program, w), "out"))
+        for (k, w), i in zip(program.state.items(), program.next, strict=True)
+    ]
     if program.output not in program.next:
         targets.append((program.output, Place("y", _width(program, program.output_width), "t")))
     saved = () if derivative is None else _saved(program, derivative)
@@ -317,7 +320,7 @@ def _adjoint_width(program: Program, node: Node, widths: list[str], derivative: 
 def _saved(program: Program, derivative: Pullback) -> tuple[int, ...]:
     """What the derivative reads and cannot compute again from states, parameters and other saved values.
 
-    A gate after its sigmoid or tanh is kept, not the sums before it; tanh(c) is computed again from c, which stays anyway.
+    A gate after its sigmoid or tanh is kept, not the sums before it; tanh(c) is computed again from c, which stays.
     """
     read = {a for n in derivative.nodes[len(program.nodes) :] for a in n.arguments if a < len(program.nodes)}
     there = {i for i, n in enumerate(program.nodes) if n.operation in (*LEAF_KINDS, "constant")} | set(program.next)

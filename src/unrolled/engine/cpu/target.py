@@ -28,9 +28,7 @@ class Target:
         return self.bits // 8 // BYTES[dtype]
 
     def rows(self, vectors: int) -> int:
-        """Rows of a product tile that keeps `vectors` columns of accumulators a row in registers, beside one row of the
-        matrix and the broadcast element.
-        """
+        """Rows of a tile whose accumulators, a row of the matrix and one broadcast element fit the registers."""
         return max(1, (self.registers - vectors - 1) // vectors)
 
     def vectors(self) -> int:

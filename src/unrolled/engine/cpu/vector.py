@@ -102,7 +102,7 @@ class Vec:
         return self.make(intrinsic(self.builder, self.kind, name, self.value, *(self.lift(o) for o in others)))
 
     def fma(self, factor: Vec | float, addend: Vec | float) -> Vec:
-        """self * factor + addend, rounded once."""
+        """The sum self * factor + addend, rounded once."""
         return self.call("llvm.fma", factor, addend)
 
     def compare(self, sign: str, other: Vec | float) -> Any:
@@ -132,15 +132,19 @@ def polynomial(x: Vec, coefficients: tuple[float, ...]) -> Vec:
 
 
 def _clamped(x: Vec, low: float, high: float) -> Vec:
-    """x between two bounds; NaN stays NaN, which minnum and maxnum would drop."""
+    """Keep x between two bounds; NaN stays NaN, which minnum and maxnum would drop."""
     x = x.select(x.compare("<", low), low, x)
     return x.select(x.compare(">", high), high, x)
 
 
 def _reduced(x: Vec) -> tuple[Vec, Vec]:
-    """x = n ln 2 + r with whole n and |r| <= ln 2 / 2; ln 2 in two parts, of which the first has few bits."""
+    """Split x = n ln 2 + r with whole n and |r| <= ln 2 / 2; ln 2 in two parts, of which the first has few bits."""
     n = (x * (1.0 / math.log(2.0))).call("llvm.rint")
-    high, low = (0.693359375, -2.12194440e-4) if x.kind.dtype == "float32" else (6.93147180369123816490e-1, 1.90821492927058770002e-10)
+    high, low = (
+        (0.693359375, -2.12194440e-4)
+        if x.kind.dtype == "float32"
+        else (6.93147180369123816490e-1, 1.90821492927058770002e-10)
+    )
     return n, n.fma(-low, n.fma(-high, x))
 
 
@@ -150,7 +154,8 @@ def _power_of_two(n: Vec) -> Vec:
     bits, bias = (23, 127) if kind.dtype == "float32" else (52, 1023)
     whole = builder.fptosi(n.value, kind.integers)
     shifted = builder.shl(
-        builder.add(whole, ir.Constant(kind.integers, [bias] * kind.lanes)), ir.Constant(kind.integers, [bits] * kind.lanes)
+        builder.add(whole, ir.Constant(kind.integers, [bias] * kind.lanes)),
+        ir.Constant(kind.integers, [bits] * kind.lanes),
     )
     return n.make(builder.bitcast(shifted, kind.vector))
 
@@ -186,7 +191,7 @@ def sigmoid(x: Vec) -> Vec:
 
 
 def tanh(x: Vec) -> Vec:
-    """e / (e + 2) with e = e^2|x| - 1, and the sign of x: accurate near 0 too."""
+    """The quotient e / (e + 2) with e = e^2|x| - 1, and the sign of x: accurate near 0 too."""
     size = x.call("llvm.fabs")
     e = expm1_positive(size + size)
     return (e / (e + 2.0)).call("llvm.copysign", x)
@@ -234,11 +239,17 @@ def log(x: Vec) -> Vec:
     n = x.make(builder.sitofp(exponent, kind.vector)) - x.select(tiny, math.log2(lift), 0.0)
     m = x.make(builder.bitcast(fraction, kind.vector))
     s = (m - 1.0) / (m + 1.0)
-    high, low = (0.693359375, -2.12194440e-4) if kind.dtype == "float32" else (6.93147180369123816490e-1, 1.90821492927058770002e-10)
+    high, low = (
+        (0.693359375, -2.12194440e-4)
+        if kind.dtype == "float32"
+        else (6.93147180369123816490e-1, 1.90821492927058770002e-10)
+    )
     value = n.fma(high, _artanh2(s, 0.1716) + n * low)
     value = x.select(x.compare("==", 0.0), -math.inf, value)
     value = x.select(x.compare("==", math.inf), math.inf, value)
-    return x.make(builder.select(builder.fcmp_unordered("<", x.value, kind.constant(0.0)), kind.constant(math.nan), value.value))
+    return x.make(
+        builder.select(builder.fcmp_unordered("<", x.value, kind.constant(0.0)), kind.constant(math.nan), value.value)
+    )
 
 
 def relu(x: Vec) -> Vec:
@@ -270,7 +281,9 @@ def by_lane(name: str) -> Callable[[Vec], Vec]:
         value = ir.Constant(kind.vector, ir.Undefined)
         for lane in range(kind.lanes):
             index = ir.Constant(I32, lane)
-            value = builder.insert_element(value, builder.call(function, [builder.extract_element(x.value, index)]), index)
+            value = builder.insert_element(
+                value, builder.call(function, [builder.extract_element(x.value, index)]), index
+            )
         return x.make(value)
 
     return call
