@@ -4,6 +4,7 @@ config.json          task, network (with the cell's program), schema of the data
 vocabulary.json      the units of text, where there is text
 weights.safetensors  the best weights
 metrics.jsonl        one line for each measurement
+tensorboard/         the same for TensorBoard, where it is installed
 curve.png            the learning curve, where matplotlib is installed
 checkpoint-N/        what training needs to go on
 """
@@ -41,7 +42,7 @@ O = TypeVar("O", bound="DataclassInstance")
 
 FORMAT = 1
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "weights.safetensors", "vocabulary.json"
-METRICS, CURVE = "metrics.jsonl", "curve.png"
+METRICS, CURVE, EVENTS = "metrics.jsonl", "curve.png", "tensorboard"
 
 
 def _versions() -> dict[str, str]:

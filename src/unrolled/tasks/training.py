@@ -21,6 +21,7 @@ from unrolled.tasks.model import Parts, TaskModel, device_of, take_weights
 from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed
 from unrolled.tasks.registry import Task
 from unrolled.tasks.run import (
+    EVENTS,
     METRICS,
     VOCABULARY,
     Config,
@@ -46,10 +47,12 @@ from unrolled.train import (
     MetricsFile,
     Observer,
     Plan,
+    TensorBoardWriter,
     Trainer,
     TrainResult,
     TrainSettings,
     seeded,
+    tensorboard_installed,
     thread_count,
 )
 
@@ -252,7 +255,8 @@ def _trainer(
     observers: Sequence[Observer],
     started: float | None,
 ) -> Trainer:
-    watching = (_PlanWriter(run, config), MetricsFile(run / METRICS), *observers)
+    events = (TensorBoardWriter(run / EVENTS),) if tensorboard_installed() else ()
+    watching = (_PlanWriter(run, config), MetricsFile(run / METRICS), *events, *observers)
     return Trainer(_Objective(model, parts), source, settings, run, watching, started=started)
 
 
