@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from unrolled.data import Window
 from unrolled.errors import ArgumentError, DataError
+from unrolled.layers import map_state
 from unrolled.tasks import open_run
 from unrolled.tasks.language import LanguageTask, hold_out
 
@@ -58,6 +60,28 @@ def test_scores_carry_the_state_through_each_text(model: LanguageTask, files: Pa
     for text, score in zip(texts, model.score(texts), strict=True):
         assert score.nats == pytest.approx(by_hand(model, text), rel=1e-5)
         assert (score.units, score.characters) == (len(text), len(text))
+
+
+def test_windows_are_ragged_and_some_rows_start_afresh(model: LanguageTask) -> None:
+    rng = np.random.default_rng(8)
+    ids = rng.integers(model.vocabulary.first, len(model.vocabulary), size=(3, 6))
+    lengths = np.array([5, 0, 2])
+    before = map_state(lambda t: torch.randn_like(t), model.module.initial_state(3))
+    window = Window(ids[:, :-1], ids[:, 1:], lengths, np.array([False, False, True]))
+    found = model.loss(window, before)
+    costs = []
+    for row, length in enumerate(lengths):
+        start = None if row == 2 else map_state(lambda t, row=row: t[[row]], before)
+        if length:
+            logits, state = model.module(torch.from_numpy(ids[[row], :length]), start)
+            wanted = torch.from_numpy(ids[row, 1 : length + 1])
+            costs.append(functional.cross_entropy(logits[0], wanted, reduction="none"))
+        else:
+            state = start
+        after = map_state(lambda t, row=row: t[[row]], found.carry)
+        map_state(lambda a, b: torch.testing.assert_close(a, b) or a, after, state)
+    torch.testing.assert_close(found.loss, torch.cat(costs).mean())
+    assert found.weight == 7
 
 
 def test_the_quick_measure_is_close_to_the_exact_one(model: LanguageTask, files: Path) -> None:

@@ -74,6 +74,14 @@ def test_other_forms_of_numbers(train: Any, tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(np.array(model.read_inputs(path))[..., 0], x, atol=1e-6)
 
 
+def test_each_number_has_a_name(train: Any, model: RegressTask, tmp_path: Path) -> None:
+    assert model.names == ["sum", "first"]
+    rng = np.random.default_rng(4)
+    np.savez(tmp_path / "a.npz", x=rng.normal(size=(20, 3)), y=rng.normal(size=(20, 2)))
+    options = {"target": ("y",), "sequence": None}
+    assert train("regress", tmp_path / "run", options=options, data=tmp_path / "a.npz").model.names == ["y 1", "y 2"]
+
+
 def test_refusals(train: Any, model: RegressTask, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"sequence 1 is of shape \(4, 3\), this model reads 2 numbers a step"):
         model.predict([np.zeros((4, 3), np.float32)])

@@ -56,8 +56,7 @@ def _labels(model: ClassifyTask, inputs: Inputs) -> list[Row]:
 
 def _numbers(model: RegressTask, inputs: Inputs) -> list[Row]:
     """The numbers by the name of their column."""
-    names = model.columns["target"]
-    return [{"values": dict(zip(names, map(float, answer), strict=True))} for answer in model.predict(inputs)]
+    return [{"values": dict(zip(model.names, map(float, answer), strict=True))} for answer in model.predict(inputs)]
 
 
 def table(rows: Sequence[Row]) -> str:

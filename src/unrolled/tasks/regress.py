@@ -48,6 +48,13 @@ class RegressTask(SequenceTask):
         self.target_scaler = target_scaler
         self.columns = columns
 
+    @property
+    def names(self) -> list[str]:
+        """The name of each number: its column, or its place where one array of a file holds several."""
+        names: list[str] = self.columns["target"]
+        count = self.plan.outputs
+        return names if len(names) == count else [f"{names[0]} {place}" for place in range(1, count + 1)]
+
     @classmethod
     def read(cls, path: Path, options: RegressOptions, common: Common) -> Parts[Examples]:
         columns = _columns(options)
