@@ -37,7 +37,7 @@ def main(dist: str, constraints: str, torch: str) -> None:
         unrolled = binaries / "unrolled"
         print(run(unrolled, "--version").strip())
         run(unrolled, "cells", "GRU")
-        run(unrolled, "train", "language", "fox.txt", "--out", "fox", "--hidden", "32", "--epochs", "2", "--quiet")
+        run(unrolled, "train", "language", "fox.txt", "--out", "fox", "--hidden", "32", "--epochs", "20", "--quiet")
         text = json.loads(run(unrolled, "generate", "fox", "--prompt", "the ", "--length", "20", "--json"))["text"]
         print(f"{wheel.name} works outside the checkout, and wrote {text!r}")
 
