@@ -24,6 +24,7 @@ help:
 	@touch $@
 
 .venv/.installed: .venv/.made pyproject.toml constraints.txt
+	@echo "Filling .venv; torch is large, so the first time takes some minutes."
 	$(PIP) $(TORCH)
 	$(PIP) -e .
 	@touch $@
