@@ -66,7 +66,7 @@ def test_windows_are_ragged_and_some_rows_start_afresh(model: LanguageTask) -> N
     rng = np.random.default_rng(8)
     ids = rng.integers(model.vocabulary.first, len(model.vocabulary), size=(3, 6))
     lengths = np.array([5, 0, 2])
-    before = map_state(lambda t: torch.randn_like(t), model.module.initial_state(3))
+    before = map_state(torch.randn_like, model.module.initial_state(3))
     window = Window(ids[:, :-1], ids[:, 1:], lengths, np.array([False, False, True]))
     found = model.loss(window, before)
     costs = []
