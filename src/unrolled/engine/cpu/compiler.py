@@ -18,6 +18,7 @@ from llvmlite import ir
 from unrolled.cell import Program, pullback
 from unrolled.engine.cpu import cache
 from unrolled.engine.cpu.kernel import HEADER, Kernel
+from unrolled.engine.cpu.product import Product
 from unrolled.engine.cpu.schedule import Forward, Place, Schedule, backward, forward
 from unrolled.engine.cpu.target import Target, host
 from unrolled.engine.cpu.vector import Kind
@@ -30,7 +31,7 @@ class Pass:
     """One compiled direction: the order of its table and the function that takes it."""
 
     schedule: Schedule
-    buffers: tuple[str, ...]
+    places: tuple[Place, ...]
     sums: tuple[str, ...]
     run: Run
 
@@ -83,7 +84,7 @@ class Compiled:
         size = 4 if self.dtype == "float32" else 8
         kept = len(self.plan.saved) + len(self.program.state)
         operands = {p.buffer for p in self.plan.operands.values() if p.buffer.startswith("v")}
-        reads_gates = any(p.buffer == "x" for p in self.back.schedule.homes.values() if p.buffer in self.back.buffers)
+        reads_gates = any(p.buffer == "x" for p in self.back.schedule.homes.values() if p in self.back.places)
         extra = len(operands - {f"v{i}" for i in self.plan.saved})
         return float(size * (kept + extra + (len(self.program.gates) if reads_gates else 0)))
 
@@ -99,7 +100,9 @@ def compiled(program: Program, dtype: str, target: Target | None = None) -> Comp
     addresses = _linked(code, tuple(schedules))
     kernels = _kernels(ir.Module(), program, dtype, target, schedules)
     passes = {
-        name: Pass(schedules[name], kernels[name].buffers, kernels[name].sums, _function(addresses[name]))
+        name: Pass(
+            schedules[name], tuple(kernels[name].places.values()), kernels[name].sums, _function(addresses[name])
+        )
         for name in schedules
     }
     lanes = target.lanes(dtype)
@@ -112,16 +115,39 @@ def _kernels(
     kind = Kind(dtype, target.lanes(dtype))
     biased = program.recurrent_biased
     bias = {program.recurrent[g]: Place("c", "hidden", "unit", k, len(biased)) for k, g in enumerate(biased)}
-    nothing: dict[int, Place] = {}
-    return {n: Kernel(module, target, kind, n, s, nothing if n == "back" else bias) for n, s in schedules.items()}
+    both = bias | {
+        i: Place("b", "hidden", "unit", program.gates.index(str(n.name)), len(program.gates))
+        for i, n in enumerate(program.nodes)
+        if n.operation == "gate"
+    }
+    return {name: Kernel(module, target, kind, name, schedule, both) for name, schedule in schedules.items()}
+
+
+@lru_cache(maxsize=8)
+def multiplier(dtype: str, target: Target | None = None) -> Run:
+    """The function for large products of one element type."""
+    target = target or host()
+
+    def make() -> bytes:
+        module = ir.Module("unrolled")
+        Product(module, target, Kind(dtype, target.lanes(dtype))).emit()
+        return _compiled(module, target)
+
+    key = hashlib.sha256("\0".join(["multiply", dtype, repr(target), llvmlite.__version__, _sources()]).encode())
+    return _function(_linked(cache.load_or_make(key.hexdigest(), make), ("multiply",))["multiply"])
 
 
 def _object(program: Program, dtype: str, target: Target, schedules: dict[str, Schedule]) -> bytes:
     """Object code of the kernels."""
     module = ir.Module("unrolled")
-    module.triple = target.triple
     for kernel in _kernels(module, program, dtype, target, schedules).values():
         kernel.emit()
+    return _compiled(module, target)
+
+
+def _compiled(module: ir.Module, target: Target) -> bytes:
+    """Optimised object code of a module."""
+    module.triple = target.triple
     machine = target.machine()
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
@@ -160,7 +186,7 @@ def _key(program: Program, dtype: str, target: Target) -> str:
 def _sources() -> str:
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for name in ("kernel.py", "schedule.py", "vector.py", "target.py", "compiler.py"):
+    for name in ("kernel.py", "tile.py", "product.py", "schedule.py", "vector.py", "target.py", "compiler.py"):
         digest.update((folder / name).read_bytes())
     digest.update((folder.parent.parent / "cell" / "operations.py").read_bytes())
     return digest.hexdigest()

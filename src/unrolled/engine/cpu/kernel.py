@@ -1,29 +1,22 @@
 """Turns a schedule into one LLVM function: loops over time, stages, panels of units and tiles of rows.
 
 A kernel takes one table of 64-bit integers: sizes, then base address, stride in time and stride in rows (in elements)
-of each buffer, then the addresses of the packed matrices, then those of the sums. Rows are [first, last); they are sorted
-by length, longest first, and a step touches only those that still live.
+of each buffer, then the addresses of the packed matrices, then those of the sums. Rows are [first, last); the longest
+come first, and a step touches only those that still live.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
 
 from unrolled.engine.cpu.schedule import Group, Place, Schedule, Stage
 from unrolled.engine.cpu.target import Target
+from unrolled.engine.cpu.tile import POINTER, call_tile, loop, number
 from unrolled.engine.cpu.vector import I32, I64, VECTOR, Kind, Vec
 
 HEADER = ("steps", "first", "last", "hidden", "output", "descending", "before", "lengths")
-POINTER = ir.PointerType()
-
-
-def number(value: int) -> Any:
-    """A constant of the kernel's integers."""
-    return ir.Constant(I64, value)
 
 
 def panel_blocks(target: Target, stage: Stage) -> int:
@@ -65,7 +58,7 @@ class Kernel:
         self.padded = {w: b.mul(n, lanes) for w, n in self.blocks.items()}
         self.scratch = self._scratch()
         self.count = b.alloca(I64)
-        with self.loop(number(0), self.header["steps"]) as n:
+        with loop(b, number(0), self.header["steps"]) as n:
             self._step(n)
         b.ret_void()
 
@@ -128,44 +121,27 @@ class Kernel:
             b.position_at_end(end)
         return b.load(count, typ=I64)
 
-    @contextmanager
-    def loop(self, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
-        """For index in range(start, stop, step)."""
-        b = self.b
-        before = b.block
-        head, body, end = (b.append_basic_block(part) for part in ("loop", "body", "done"))
-        b.branch(head)
-        b.position_at_end(head)
-        index = b.phi(I64)
-        index.add_incoming(start, before)
-        b.cbranch(b.icmp_signed("<", index, stop), body, end)
-        b.position_at_end(body)
-        yield index
-        index.add_incoming(b.add(index, number(step)), b.block)
-        b.branch(head)
-        b.position_at_end(end)
-
     def _stage(self, stage: Stage, alive: Any) -> None:
         b = self.b
         blocks, panel = self.blocks[stage.width], self._panel(stage)
         rows, vectors = self._tile(stage)
         first = self.header["first"]
         if not stage.groups:
-            with self.loop(first, alive) as row, self.loop(number(0), blocks) as j:
+            with loop(b, first, alive) as row, loop(b, number(0), blocks) as j:
                 self._pointwise(stage, row, j, {})
         else:
-            with self.loop(number(0), blocks, panel) as j0, self.loop(first, alive, rows) as m:
+            with loop(b, number(0), blocks, panel) as j0, loop(b, first, alive, rows) as m:
                 left = b.sub(alive, m)
                 count = b.select(b.icmp_signed("<", left, number(rows)), left, number(rows))
                 columns = self._products(stage, m, count, b.sdiv(j0, number(panel)), rows, vectors)
-                with self.loop(number(0), count) as q:
+                with loop(b, number(0), count) as q:
                     stop = b.add(j0, number(panel))
                     stop = b.select(b.icmp_signed("<", stop, blocks), stop, blocks)
-                    with self.loop(j0, stop) as j:
+                    with loop(b, j0, stop) as j:
                         found = self._results(stage, q, b.sub(j, j0), columns, vectors)
                         self._pointwise(stage, b.add(m, q), j, found)
         for _, place in stage.means:
-            with self.loop(first, alive) as row:
+            with loop(b, first, alive) as row:
                 self._finish_mean(place, row)
 
     def _products(self, stage: Stage, m: Any, count: Any, panel: Any, rows: int, vectors: int) -> list[int]:
@@ -182,29 +158,14 @@ class Kernel:
                 self.matrices[id(group)], self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes))))
             )
             target = b.add(self.scratch, self._bytes(number(column * self.kind.lanes)))
-            self._call_tile(
-                rows, width, (count, start, stride, matrix, target, number(vectors * self.kind.lanes), depth)
-            )
+            arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
+            call_tile(b, self.kind, rows, width, count, arguments)
             columns.append(column)
             column += width
         return columns
 
     def _adjoint(self, group: Group) -> bool:
         return group.matrix.startswith("T.")
-
-    def _call_tile(self, rows: int, width: int, arguments: tuple[Any, ...]) -> None:
-        """One call a row count: the tile of each is a function of its own, with its accumulators in registers."""
-        b = self.b
-        count = arguments[0]
-        end = b.append_basic_block("tiled")
-        choice = b.switch(count, end)
-        for r in range(1, rows + 1):
-            block = b.append_basic_block(f"rows{r}")
-            choice.add_case(number(r), block)
-            b.position_at_end(block)
-            b.call(tile(self.module, self.kind, r, width), arguments[1:])
-            b.branch(end)
-        b.position_at_end(end)
 
     def _results(self, stage: Stage, q: Any, e: Any, columns: list[int], vectors: int) -> dict[int, Vec]:
         """The products of one row and block of units, out of the scratch, with their recurrent bias."""
@@ -225,13 +186,7 @@ class Kernel:
 
         def value(i: int) -> Vec | float:
             if i not in values:
-                node = self.schedule.nodes[i]
-                if node.operation == "constant":
-                    values[i] = float(node.value or 0.0)
-                elif i in products:
-                    values[i] = products[i] + self._read(self.biased[i], row, unit) if i in self.biased else products[i]
-                else:
-                    values[i] = self._read(self.schedule.homes[i], row, unit)
+                values[i] = self._value(i, row, unit, products)
             return values[i]
 
         for i in stage.nodes:
@@ -248,6 +203,17 @@ class Kernel:
                 # what lies past the last unit takes part in products, so it must be 0
                 result = self._within(result, unit, place.width)
             self._store(result, self._address(place, row, unit))
+
+    def _value(self, i: int, row: Any, unit: Any, products: dict[int, Vec]) -> Vec | float:
+        """A value that this stage did not compute: a constant, a product from its tile, or from memory."""
+        node = self.schedule.nodes[i]
+        if node.operation == "constant":
+            return float(node.value or 0.0)
+        found = products[i] if i in products else self._read(self.schedule.homes[i], row, unit)
+        # a product has its recurrent bias from here on, also in memory; a gate in memory is W x without b
+        if i in self.biased and (i in products or node.operation == "gate"):
+            found = found + self._read(self.biased[i], row, unit)
+        return found
 
     def _apply(self, operation: str, arguments: list[Vec | float]) -> Vec:
         return VECTOR[operation](*(self._vector(a) for a in arguments))
@@ -319,70 +285,3 @@ class Kernel:
 
     def _store(self, value: Vec, address: Any) -> None:
         self.b.store(value.value, self.b.inttoptr(address, POINTER)).align = self.kind.bytes
-
-
-def tile(module: ir.Module, kind: Kind, rows: int, vectors: int) -> ir.Function:
-    """C (rows, vectors) = A (rows, depth) B (depth, vectors): C in registers, B read in the order it is packed."""
-    name = f"tile_{kind.dtype}_{rows}x{vectors}"
-    found = module.globals.get(name)
-    if found is not None:
-        return found
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 6), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    a, per_row, packed, out, per_out, depth = function.args
-    entry, loop, end = (function.append_basic_block(part) for part in ("entry", "loop", "end"))
-    b = ir.IRBuilder(entry)
-    size = number(kind.bytes)
-    starts = [b.add(a, b.mul(b.mul(number(r), per_row), size)) for r in range(rows)]
-    zero = kind.constant(0.0)
-    some = b.icmp_signed(">", depth, number(0))
-    b.cbranch(some, loop, end)
-    b.position_at_end(loop)
-    k = b.phi(I64)
-    k.add_incoming(number(0), entry)
-    sums = [b.phi(kind.vector) for _ in range(rows * vectors)]
-    for value in sums:
-        value.add_incoming(zero, entry)
-    updated = _multiply_add(b, kind, k, starts, packed, vectors, sums)
-    following = b.add(k, number(1))
-    k.add_incoming(following, loop)
-    for value, new in zip(sums, updated, strict=True):
-        value.add_incoming(new, loop)
-    b.cbranch(b.icmp_signed("<", following, depth), loop, end)
-    b.position_at_end(end)
-    for i, new in enumerate(updated):
-        result = b.phi(kind.vector)
-        result.add_incoming(zero, entry)
-        result.add_incoming(new, loop)
-        updated[i] = result
-    for i, value in enumerate(updated):
-        r, v = divmod(i, vectors)
-        offset = b.add(b.mul(number(r), per_out), number(v * kind.lanes))
-        b.store(value, b.inttoptr(b.add(out, b.mul(offset, size)), POINTER)).align = kind.bytes
-    b.ret_void()
-    return function
-
-
-def _multiply_add(
-    b: ir.IRBuilder, kind: Kind, k: Any, starts: list[Any], packed: Any, vectors: int, sums: list[Any]
-) -> list[Any]:
-    """One step of the inner product: a row of B against one element of every row of A."""
-    size = number(kind.bytes)
-    row = b.add(packed, b.mul(b.mul(k, number(vectors * kind.lanes)), size))
-    columns = []
-    for v in range(vectors):
-        value = b.load(b.inttoptr(b.add(row, number(v * kind.lanes * kind.bytes)), POINTER), typ=kind.vector)
-        value.align = kind.bytes
-        columns.append(Vec(b, kind, value))
-    updated = []
-    undefined = ir.Constant(kind.vector, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(I32, kind.lanes), [0] * kind.lanes)
-    for r, start in enumerate(starts):
-        element = b.load(b.inttoptr(b.add(start, b.mul(k, size)), POINTER), typ=kind.element)
-        spread = Vec(
-            b, kind, b.shuffle_vector(b.insert_element(undefined, element, ir.Constant(I32, 0)), undefined, zeros)
-        )
-        row = sums[r * vectors : (r + 1) * vectors]
-        updated += [spread.fma(c, spread.make(s)).value for c, s in zip(columns, row, strict=True)]
-    return updated

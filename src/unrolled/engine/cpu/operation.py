@@ -14,9 +14,11 @@ from torch.nn import functional
 from unrolled.cell import Cell, Program, ProgramCell, without_noise
 from unrolled.engine import reference
 from unrolled.engine.cpu import pool
-from unrolled.engine.cpu.compiler import Compiled, Pass, compiled
+from unrolled.engine.cpu.compiler import Compiled, Pass, compiled, multiplier
 from unrolled.engine.cpu.kernel import panel_blocks
+from unrolled.engine.cpu.product import working_room
 from unrolled.engine.cpu.schedule import Group, Place, Stage
+from unrolled.engine.cpu.target import host
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.weights import Weights
 
@@ -113,6 +115,29 @@ def empty(*shape: int, dtype: torch.dtype) -> Tensor:
     return torch.empty(*shape, dtype=dtype)
 
 
+def multiply(a: Tensor, b: Tensor) -> Tensor:
+    """A (M, K) times B (K, N), each running along its rows or along its columns, through the kernels' own tile."""
+    (rows, depth), columns = a.shape, b.shape[1]
+    if 0 in (rows, depth, columns) or rows * depth * columns < WORTH_A_THREAD // 8:
+        return a @ b
+    a, b = (m if 1 in m.stride() else m.contiguous() for m in (a, b))
+    dtype = DTYPES[a.dtype]
+    out = torch.empty(rows, columns, dtype=a.dtype)
+    threads = max(1, min(torch.get_num_threads(), rows * depth * columns // WORTH_A_THREAD))
+    bounds = [rows * k // threads for k in range(threads + 1)]
+    size = working_room(host(), dtype, max(bounds[k + 1] - bounds[k] for k in range(threads)))
+    space = torch.empty(threads, size, dtype=a.dtype)
+    tables = [
+        (ctypes.c_int64 * 13)(
+            a.data_ptr(), a.stride(0), a.stride(1), b.data_ptr(), b.stride(0), b.stride(1), out.data_ptr(), columns,
+            bounds[k], bounds[k + 1], columns, depth, space[k].data_ptr(),
+        )
+        for k in range(threads)
+    ]  # fmt: skip
+    pool.run(multiplier(dtype), [ctypes.addressof(t) for t in tables])
+    return out
+
+
 def pad(value: Tensor, width: int) -> Tensor:
     """The last dimension filled up with zeros."""
     return value if value.shape[-1] == width else functional.pad(value, (0, width - value.shape[-1]))
@@ -172,8 +197,7 @@ class Memory:
             flat = flat.masked_fill(ended.reshape(-1, 1), 0.0)
         gates = len(call.program.gates)
         weight = self.padded_rows(self.named["W"], gates)
-        bias = self.padded_bias("b", gates)
-        self.tensors["x"] = functional.linear(flat, weight, bias).view(steps, batch, -1)
+        self.tensors["x"] = multiply(flat, weight.mT).view(steps, batch, -1)
         for (name, width), first in zip(call.program.state.items(), state, strict=True):
             buffer = call.room(steps + 1, batch, call.padded(width))
             first = pad(call.sort(first.detach(), 0), call.padded(width))
@@ -202,7 +226,7 @@ class Memory:
     def run(self, step: Pass, *, ascending: bool) -> None:
         """Call the kernel for each share of the rows."""
         call, plan = self.call, self.call.plan
-        buffers = [self._entry(step.schedule.places.get(name) or BIAS) for name in step.buffers]
+        buffers = [self._entry(place) for place in step.places]
         matrices = [self._matrix(stage, group) for stage in step.schedule.stages for group in stage.groups]
         lengths = call.sorted_lengths
         shares = list(zip(call.bounds[:-1], call.bounds[1:], strict=True))
@@ -243,8 +267,8 @@ class Memory:
         kind, _, name = place.buffer.partition(".")
         if kind == "q":
             return pad(self.named[f"vectors.{name}"], width).contiguous()
-        if kind == "c":
-            bias = self.padded_bias("c", place.slots)
+        if kind in ("b", "c"):
+            bias = self.padded_bias(kind, place.slots)
             return torch.zeros(width, dtype=plan.dtype) if bias is None else bias
         if kind == "n":
             value = call.noise[name]
@@ -340,10 +364,10 @@ class Memory:
         def rows(value: Tensor) -> Tensor:
             return value.reshape(gates, padded, -1)[:, :hidden].reshape(gates * hidden, -1)
 
-        found["W"] = rows(dx.mT @ flat)
+        found["W"] = rows(multiply(dx.mT, flat))
         found["b"] = rows(dx.sum(0)).reshape(-1)
         weight = self.padded_rows(self.named["W"], gates)
-        found["xs"] = call.unsort((dx @ weight).reshape(xs.shape), 1) if wanted else None
+        found["xs"] = call.unsort(multiply(dx, weight).reshape(xs.shape), 1) if wanted else None
         self._product_gradients(found)
         for name, total in self.totals.items():
             vector = name.removeprefix("p.")
@@ -382,7 +406,7 @@ class Memory:
             to = call.width(program.products[name][1]) if name in program.products else hidden
             d = wide[:, slot, :to]
             operand = self._operand(call.code.operands[name])
-            gradient = d.mT @ operand
+            gradient = multiply(d.mT, operand)
             if name in program.products:
                 found[f"products.{name}"] = gradient
             else:
@@ -405,9 +429,6 @@ class Memory:
         width = call.padded(place.width)
         start = place.slot * width
         return tensor[..., start : start + call.width(place.width)].reshape(plan.steps * plan.batch, -1)
-
-
-BIAS = Place("c", "hidden", "unit")
 
 
 def _dense(blocks: Tensor, heads: int) -> Tensor:
