@@ -6,7 +6,7 @@ import torch
 from batteries import ENGINE_CASES, Case, check_engine
 from unrolled import cells
 from unrolled.cell import Cell, ProgramCell, recurrent_dropout, trace, zoneout
-from unrolled.engine.cpu import operation
+from unrolled.engine.cpu import memory
 
 CELLS: dict[str, Cell] = {
     **{name: cells.by_name(name) for name in cells.names()},
@@ -22,7 +22,7 @@ def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def poisoned(*shape: int, dtype: torch.dtype) -> torch.Tensor:
         return torch.full(shape, float("nan"), dtype=dtype)
 
-    monkeypatch.setattr(operation, "empty", poisoned)
+    monkeypatch.setattr(memory, "empty", poisoned)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)

@@ -1,0 +1,354 @@
+"""Memory of one call: how rows are shared out, where every buffer lies, and what its gradients are made of."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from unrolled.cell import Program
+from unrolled.engine.cpu import pool
+from unrolled.engine.cpu.compiler import Compiled, Pass
+from unrolled.engine.cpu.kernel import panel_blocks
+from unrolled.engine.cpu.large import WORTH_A_THREAD, multiply
+from unrolled.engine.cpu.schedule import Group, Place, Stage
+from unrolled.engine.plan import Plan
+
+
+@dataclass
+class Call:
+    """What one call needs beside its tensors, and how rows are shared out."""
+
+    plan: Plan
+    program: Program
+    code: Compiled
+    lengths: Tensor | None
+    noise: dict[str, Tensor]
+    names: list[str]
+    order: Tensor | None = None
+    bounds: list[int] = field(default_factory=list)
+    sorted_lengths: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        rows = self.plan.batch
+        threads = max(1, min(torch.get_num_threads(), rows, self._work() // WORTH_A_THREAD))
+        if self.lengths is not None:
+            order = torch.argsort(self.lengths.cpu(), descending=True, stable=True)
+            shares = [order[k::threads] for k in range(threads)]
+            self.order = torch.cat(shares)
+            self.sorted_lengths = self.lengths.cpu()[self.order].to(torch.int64).contiguous()
+            sizes = [len(s) for s in shares]
+        else:
+            sizes = [rows // threads + (k < rows % threads) for k in range(threads)]
+        self.bounds = [sum(sizes[:k]) for k in range(threads + 1)]
+
+    def _work(self) -> int:
+        sizes = self.plan.sizes
+        each = len(self.program.recurrent) * sizes.output + 40 * len(self.program.nodes) // 10
+        return self.plan.batch * self.plan.steps * sizes.hidden * each
+
+    def sort(self, value: Tensor, dim: int) -> Tensor:
+        return value if self.order is None else value.index_select(dim, self.order)
+
+    def unsort(self, value: Tensor, dim: int) -> Tensor:
+        if self.order is None:
+            return value
+        back = torch.empty_like(self.order)
+        back[self.order] = torch.arange(len(back))
+        return value.index_select(dim, back)
+
+    def width(self, name: str) -> int:
+        return self.plan.sizes.of(name)
+
+    def padded(self, name: str) -> int:
+        return -(-self.width(name) // self.code.lanes) * self.code.lanes
+
+    def room(self, *shape: int) -> Tensor:
+        """Memory for values over time; zeros where some rows end early and would leave theirs unwritten."""
+        kind = torch.zeros if self.order is not None else empty
+        return kind(*shape, dtype=self.plan.dtype)
+
+
+def empty(*shape: int, dtype: torch.dtype) -> Tensor:
+    """Memory with anything in it; the tests fill it with NaN."""
+    return torch.empty(*shape, dtype=dtype)
+
+
+def pad(value: Tensor, width: int) -> Tensor:
+    """The last dimension filled up with zeros."""
+    return value if value.shape[-1] == width else functional.pad(value, (0, width - value.shape[-1]))
+
+
+class Memory:
+    """The buffers of one call, by the names of the schedule."""
+
+    def __init__(self, call: Call, named: dict[str, Tensor], train: bool) -> None:
+        self.call, self.named, self.train = call, {k: v.detach() for k, v in named.items()}, train
+        self.tensors: dict[str, Tensor] = {}
+        self.scratch: dict[str, Tensor] = {}
+        self.totals: dict[str, Tensor] = {}
+
+    def start(self, xs: Tensor, state: tuple[Tensor, ...]) -> None:
+        """Project the input for all steps in one product and put the first state where the kernel looks for it."""
+        call, plan = self.call, self.call.plan
+        steps, batch = plan.steps, plan.batch
+        flat = call.sort(xs.detach(), 1).reshape(steps * batch, -1)
+        if call.order is not None and call.sorted_lengths is not None:
+            ended = torch.arange(steps)[:, None] >= call.sorted_lengths
+            flat = flat.masked_fill(ended.reshape(-1, 1), 0.0)
+        gates = len(call.program.gates)
+        weight = self.padded_rows(self.named["W"], gates)
+        self.tensors["x"] = multiply(flat, weight.mT).view(steps, batch, -1)
+        for (name, width), first in zip(call.program.state.items(), state, strict=True):
+            buffer = call.room(steps + 1, batch, call.padded(width))
+            first = pad(call.sort(first.detach(), 0), call.padded(width))
+            if not plan.reverse:
+                buffer[0] = first
+            elif call.sorted_lengths is None:
+                buffer[steps] = first
+            else:
+                buffer[call.sorted_lengths, torch.arange(batch)] = first
+            self.tensors[f"s.{name}"] = buffer
+
+    def start_backward(self, outputs: Tensor | None, last: tuple[Tensor | None, ...]) -> None:
+        """Put the incoming gradients where the kernel looks for them."""
+        call, plan = self.call, self.call.plan
+        width = call.padded(call.program.output_width)
+        if outputs is None:
+            self.scratch["dy"] = torch.zeros(plan.steps, plan.batch, width, dtype=plan.dtype)
+        else:
+            self.scratch["dy"] = pad(call.sort(outputs, 1), width).contiguous()
+        for (name, of), gradient in zip(call.program.state.items(), last, strict=True):
+            buffer = torch.zeros(2, plan.batch, call.padded(of), dtype=plan.dtype)
+            if gradient is not None:
+                buffer[:] = pad(call.sort(gradient, 0), call.padded(of))
+            self.scratch[f"D.{name}"] = buffer
+
+    def run(self, step: Pass, *, ascending: bool) -> None:
+        """Call the kernel for each share of the rows."""
+        call, plan = self.call, self.call.plan
+        buffers = [self._entry(place) for place in step.places]
+        matrices = [self._matrix(stage, group) for stage in step.schedule.stages for group in stage.groups]
+        lengths = call.sorted_lengths
+        shares = list(zip(call.bounds[:-1], call.bounds[1:], strict=True))
+        self.totals = {
+            name: torch.zeros(
+                len(shares), call.padded(call.program.vectors[name.removeprefix("p.")].size), dtype=plan.dtype
+            )
+            for name in step.sums
+        }
+        tables = []
+        for k, (first, last) in enumerate(shares):
+            header = [plan.steps, first, last, plan.sizes.hidden, plan.sizes.output, int(not ascending),
+                      int(plan.reverse), 0 if lengths is None else lengths.data_ptr()]  # fmt: skip
+            values = header + [n for b in buffers for n in b] + [m.data_ptr() for m in matrices]
+            values += [t[k].data_ptr() for t in self.totals.values()]
+            tables.append((ctypes.c_int64 * len(values))(*values))
+        pool.run(step.run, [ctypes.addressof(t) for t in tables])
+
+    def _entry(self, place: Place) -> tuple[int, int, int]:
+        """Address and strides of a buffer, made now if it is not there."""
+        name = place.buffer
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            tensor = self.scratch.get(name)
+        if tensor is None:
+            tensor = self._make(place)
+            kept = place.when in ("t", "out") and name.startswith("v")
+            (self.tensors if kept else self.scratch)[name] = tensor
+        if place.when == "unit":
+            return tensor.data_ptr(), 0, 0
+        if tensor.dim() == 2:
+            return tensor.data_ptr(), 0, tensor.stride(0)
+        return tensor.data_ptr(), tensor.stride(0), tensor.stride(1)
+
+    def _make(self, place: Place) -> Tensor:
+        call, plan = self.call, self.call.plan
+        width = call.padded(place.width) * place.slots
+        kind, _, name = place.buffer.partition(".")
+        if kind == "q":
+            return pad(self.named[f"vectors.{name}"], width).contiguous()
+        if kind in ("b", "c"):
+            bias = self.padded_bias(kind, place.slots)
+            return torch.zeros(width, dtype=plan.dtype) if bias is None else bias
+        if kind == "n":
+            value = call.noise[name]
+            value = call.sort(value.transpose(0, 1), 1) if value.dim() == 3 else call.sort(value, 0)
+            return pad(value, width).contiguous()
+        if place.when == "mean":
+            return empty(plan.batch, call.code.lanes, dtype=plan.dtype)
+        if place.when == "row":
+            return empty(plan.batch, width, dtype=plan.dtype)
+        return call.room(plan.steps, plan.batch, width)
+
+    def padded_rows(self, matrix: Tensor, parts: int) -> Tensor:
+        """Stacked matrices (parts * H, n), each filled up with rows of zeros."""
+        hidden = self.call.plan.sizes.hidden
+        extra = self.call.padded("hidden") - hidden
+        if extra == 0:
+            return matrix
+        return functional.pad(matrix.reshape(parts, hidden, -1), (0, 0, 0, extra)).reshape(-1, matrix.shape[-1])
+
+    def padded_bias(self, name: str, parts: int) -> Tensor | None:
+        if name not in self.named:
+            return None
+        return pad(self.named[name].reshape(parts, -1), self.call.padded("hidden")).reshape(-1).contiguous()
+
+    def matrix(self, name: str) -> Tensor:
+        """The whole matrix (to, from) of a gate or product; heads become blocks of a dense one."""
+        program = self.call.program
+        if name in program.products:
+            return self.named[f"products.{name}"]
+        hidden = self.call.plan.sizes.hidden
+        k = list(program.recurrent).index(name)
+        rows = self.named["U"][k * hidden : (k + 1) * hidden]
+        return _dense(rows, program.heads)
+
+    def _matrix(self, stage: Stage, group: Group) -> Tensor:
+        """The matrices of a group in panels: for each panel of units, row after row of the inner extent."""
+        lanes = self.call.code.lanes
+        blocks = panel_blocks(self.call.code.target, stage)
+        kind, _, names = group.matrix.partition(".")
+        parts = torch.stack([self.matrix(name) for name in names.split(",")])
+        if kind == "T":
+            padded = self.call.padded(group.depth[1])
+            inner = functional.pad(parts, (0, 0, 0, padded - parts.shape[1])).reshape(1, -1, parts.shape[2])
+            parts = inner.transpose(1, 2)
+        units = -(-parts.shape[1] // (blocks * lanes)) * blocks * lanes
+        parts = functional.pad(parts, (0, 0, 0, units - parts.shape[1]))
+        shaped = parts.reshape(parts.shape[0], -1, blocks, lanes, parts.shape[2])
+        packed = shaped.permute(1, 4, 2, 0, 3).contiguous()
+        self.scratch[group.matrix] = packed
+        return packed
+
+    def results(self) -> tuple[Tensor, list[Tensor]]:
+        """Outputs (T, B, O) and last states (B, size), in the caller's order of rows."""
+        call, plan, program = self.call, self.call.plan, self.call.program
+        last = []
+        for name, width in program.state.items():
+            buffer = self.tensors[f"s.{name}"][..., : call.width(width)]
+            if plan.reverse or call.sorted_lengths is None:
+                end = buffer[0 if plan.reverse else plan.steps]
+            else:
+                end = buffer[call.sorted_lengths, torch.arange(plan.batch)]
+            last.append(call.unsort(end, 0).clone())
+        outputs = self._outputs()[..., : call.width(program.output_width)]
+        if call.sorted_lengths is not None:
+            ended = torch.arange(plan.steps)[:, None] >= call.sorted_lengths
+            outputs = call.unsort(outputs.masked_fill(ended.unsqueeze(-1), 0.0), 1)
+        return outputs, last
+
+    def _outputs(self) -> Tensor:
+        program, reverse = self.call.program, self.call.plan.reverse
+        if program.output not in program.next:
+            return self.scratch["y"]
+        name = list(program.state)[program.next.index(program.output)]
+        buffer = self.tensors[f"s.{name}"]
+        return buffer[:-1] if reverse else buffer[1:]
+
+    def gradients(self, xs: Tensor, wanted: bool) -> dict[str, Tensor | None]:
+        """Gradients of every input from the adjoints that the kernel left, in products over all steps."""
+        call, plan, program = self.call, self.call.plan, self.call.program
+        gates, hidden, padded = len(program.gates), plan.sizes.hidden, call.padded("hidden")
+        found: dict[str, Tensor | None] = {}
+        dx = self.scratch["dx"].reshape(-1, gates * padded) if "dx" in self.scratch else None
+        if dx is None:
+            dx = torch.zeros(plan.steps * plan.batch, gates * padded, dtype=plan.dtype)
+        for g, gate in enumerate(program.gates):
+            if gate not in call.code.back_gates:
+                dx[:, g * padded : (g + 1) * padded] = 0.0
+        flat = call.sort(xs, 1).reshape(plan.steps * plan.batch, -1)
+        if call.sorted_lengths is not None:
+            ended = torch.arange(plan.steps)[:, None] >= call.sorted_lengths
+            flat = flat.masked_fill(ended.reshape(-1, 1), 0.0)
+
+        def rows(value: Tensor) -> Tensor:
+            return value.reshape(gates, padded, -1)[:, :hidden].reshape(gates * hidden, -1)
+
+        found["W"] = rows(multiply(dx.mT, flat))
+        found["b"] = rows(dx.sum(0)).reshape(-1)
+        weight = self.padded_rows(self.named["W"], gates)
+        found["xs"] = call.unsort(multiply(dx, weight).reshape(xs.shape), 1) if wanted else None
+        self._product_gradients(found)
+        for name, total in self.totals.items():
+            vector = name.removeprefix("p.")
+            found[f"vectors.{vector}"] = total.sum(0)[: call.width(program.vectors[vector].size)]
+        for vector in program.vectors:
+            found.setdefault(f"vectors.{vector}", torch.zeros_like(self.named[f"vectors.{vector}"]))
+        for name, width in program.state.items():
+            found[f"D.{name}"] = call.unsort(self._state_gradient(name)[:, : call.width(width)], 0)
+        return found
+
+    def _state_gradient(self, name: str) -> Tensor:
+        """The two buffers took turns; a row that ended early in a reverse pass stopped at its own turn."""
+        buffer, plan = self.scratch[f"D.{name}"], self.call.plan
+        if name not in self.call.code.back_states:
+            return (
+                torch.zeros_like(buffer[0])
+                if plan.steps and self.call.sorted_lengths is None
+                else self._untouched(buffer)
+            )
+        if plan.reverse and self.call.sorted_lengths is not None:
+            return buffer[self.call.sorted_lengths % 2, torch.arange(plan.batch)]
+        return buffer[plan.steps % 2]
+
+    def _untouched(self, buffer: Tensor) -> Tensor:
+        """No gradient goes through a step, but a row without steps hands its own on."""
+        lengths = self.call.sorted_lengths
+        return buffer[0] if lengths is None else torch.where((lengths == 0)[:, None], buffer[0], 0.0)
+
+    def _product_gradients(self, found: dict[str, Tensor | None]) -> None:
+        """U, c and further matrices: adjoints times operands over all steps."""
+        call, plan, program = self.call, self.call.plan, self.call.program
+        hidden, blocks = plan.sizes.hidden, {}
+        biases = {}
+        for name, (buffer, slot, slots) in call.code.adjoints.items():
+            wide = self.scratch[buffer].reshape(plan.steps * plan.batch, slots, -1)
+            to = call.width(program.products[name][1]) if name in program.products else hidden
+            d = wide[:, slot, :to]
+            operand = self._operand(call.code.operands[name])
+            gradient = multiply(d.mT, operand)
+            if name in program.products:
+                found[f"products.{name}"] = gradient
+            else:
+                blocks[name] = _diagonal(gradient, program.heads)
+                biases[name] = d.sum(0)
+        if program.recurrent:
+            zero = torch.zeros(hidden, self.named["U"].shape[1], dtype=plan.dtype)
+            found["U"] = torch.cat([blocks.get(g, zero) for g in program.recurrent])
+        if program.recurrent_biased:
+            nothing = torch.zeros(hidden, dtype=plan.dtype)
+            found["c"] = torch.cat([biases.get(g, nothing) for g in program.recurrent_biased])
+
+    def _operand(self, place: Place) -> Tensor:
+        call, plan = self.call, self.call.plan
+        tensor = self.tensors[place.buffer]
+        if place.when == "in":
+            tensor = tensor[1:] if plan.reverse else tensor[:-1]
+        if place.when == "out":
+            tensor = tensor[:-1] if plan.reverse else tensor[1:]
+        width = call.padded(place.width)
+        start = place.slot * width
+        return tensor[..., start : start + call.width(place.width)].reshape(plan.steps * plan.batch, -1)
+
+
+def _dense(blocks: Tensor, heads: int) -> Tensor:
+    """Stacked blocks as the dense matrix whose diagonal they are."""
+    if heads == 1:
+        return blocks
+    height, width = blocks.shape[0] // heads, blocks.shape[1]
+    matrix = blocks.new_zeros(blocks.shape[0], heads * width)
+    for h in range(heads):
+        matrix[h * height : (h + 1) * height, h * width : (h + 1) * width] = blocks[h * height : (h + 1) * height]
+    return matrix
+
+
+def _diagonal(matrix: Tensor, heads: int) -> Tensor:
+    """The blocks on the diagonal, stacked as the parameter keeps them."""
+    if heads == 1:
+        return matrix
+    height, width = matrix.shape[0] // heads, matrix.shape[1] // heads
+    return torch.cat([matrix[h * height : (h + 1) * height, h * width : (h + 1) * width] for h in range(heads)])
