@@ -84,11 +84,11 @@ def test_windows_are_ragged_and_some_rows_start_afresh(model: LanguageTask) -> N
     assert found.weight == 7
 
 
-def test_the_quick_measure_is_close_to_the_exact_one(model: LanguageTask, files: Path) -> None:
-    text = [(files / "story.txt").read_text() * 4]
-    exact, quick = model.measure(text), model.measure(text, exact=False)
-    assert exact["loss"] != quick["loss"]
-    assert quick["loss"] == pytest.approx(exact["loss"], rel=0.01)
+def test_a_long_text_is_measured_at_many_places_as_if_it_were_read_on(model: LanguageTask, files: Path) -> None:
+    text = (files / "story.txt").read_text() * 6
+    found = model.measure([text, "abc"])
+    exact = by_hand(model, text) + by_hand(model, "abc")
+    assert found["loss"] == pytest.approx(exact / (len(text) + 3), rel=1e-5)
 
 
 def test_what_a_loaded_run_measures_is_what_training_reported(runs: Path, train: Any, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class ClassifyTask(SequenceTask):
             return functional.binary_cross_entropy_with_logits(logits, targets, weight=weights)
         return functional.cross_entropy(logits, targets, weight=weights)
 
-    def measure(self, examples: Examples, *, exact: bool = True) -> dict[str, float]:
+    def measure(self, examples: Examples) -> dict[str, float]:
         logits, targets = torch.from_numpy(self.outputs(examples.inputs)), self.targets(examples.targets)
         decided = self.decide(logits.numpy())
         return {

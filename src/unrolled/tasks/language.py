@@ -35,8 +35,9 @@ from unrolled.tasks.options import Common, LanguageOptions
 from unrolled.train import BatchSource, Carry, LossOutput, bits_per_character, perplexity
 
 BORDER = "<document>"
-# A long text is measured in so many pieces while training goes on: a sixteenth of the time, a nearly equal number.
+# A long text is measured at so many places at once, each reached by a run-up of so many steps.
 _PIECES = 16
+_RUN_UP = 512
 _WINDOW = 256
 _ROWS = 64
 
@@ -172,8 +173,13 @@ class LanguageTask(TaskModel[list[str]]):
         loss = functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
         return LossOutput(loss, int(batch.lengths.sum()), state)
 
-    def measure(self, examples: list[str], *, exact: bool = True) -> dict[str, float]:
-        scores = self._scores(examples, pieces=1 if exact else _PIECES)
+    def measure(self, examples: list[str]) -> dict[str, float]:
+        """The state is carried through each document; a long one is read at sixteen places at once.
+
+        Each place is reached from 512 units before it, so the state there is what it would be but for what the model
+        remembers of even earlier text.
+        """
+        scores = self._scores(examples, pieces=_PIECES)
         return _total(scores).metrics()
 
     def score(self, texts: Sequence[str]) -> list[Score]:
@@ -274,36 +280,35 @@ class LanguageTask(TaskModel[list[str]]):
 
     @torch.no_grad()
     def _scores(self, texts: Sequence[str], pieces: int) -> list[Score]:
-        """The state is carried through each text; `pieces` > 1 cuts long texts, each piece starting fresh."""
+        """The cost of each text, read in so many pieces at once, if it is long."""
         self.module.eval()
-        rows: list[Ids] = []
-        owner: list[int] = []
-        for place, text in enumerate(texts):
-            cut = _cut(self.encode(text), pieces)
-            rows += cut
-            owner += [place] * len(cut)
+        documents = [self.encode(text) for text in texts]
+        cut = [(place, *piece) for place, ids in enumerate(documents) for piece in _cut(ids, pieces)]
+        owners, rows, run_ups = (list(column) for column in zip(*cut, strict=True))
         nats = np.zeros(len(texts))
         # The logits of a window (rows, steps, V) are the largest thing in memory: keep them near 64 MiB.
         most = max(1, min(_ROWS, 2**24 // (_WINDOW * len(self.vocabulary))))
         for batch in LengthBatches([len(row) for row in rows], most, 0, shuffle=False).epoch(0):
             ids, lengths = pad_ids([rows[i] for i in batch])
-            np.add.at(nats, [owner[i] for i in batch], self._nats(ids, lengths))
-        units = [len(self.encode(text)) - 1 for text in texts]
-        return [Score(float(n), u, len(text)) for n, u, text in zip(nats, units, texts, strict=True)]
+            costs = self._nats(ids, lengths, np.array([run_ups[i] for i in batch]))
+            np.add.at(nats, [owners[i] for i in batch], costs)
+        return [Score(float(n), len(ids) - 1, len(text)) for n, ids, text in zip(nats, documents, texts, strict=True)]
 
-    def _nats(self, ids: Ids, lengths: Ids) -> npt.NDArray[np.float64]:
-        """Cost (B,) of rows (B, T) that are read in windows with the state carried on."""
+    @torch.no_grad()
+    def _nats(self, ids: Ids, lengths: Ids, run_ups: Ids) -> npt.NDArray[np.float64]:
+        """Cost (B,) of rows (B, T), without their first `run_ups` steps, read in windows with the state carried on."""
         state = None
         total = torch.zeros(len(ids), dtype=torch.float64, device=self.device)
-        tokens, ends = torch.from_numpy(ids).to(self.device), torch.from_numpy(lengths - 1).to(self.device)
+        tokens, ends, begins = (torch.from_numpy(array).to(self.device) for array in (ids, lengths - 1, run_ups))
         for start in range(0, ids.shape[1] - 1, _WINDOW):
-            inputs, targets = tokens[:, start : start + _WINDOW], tokens[:, start + 1 : start + 1 + _WINDOW]
-            inputs = inputs[:, : targets.shape[1]]
+            targets = tokens[:, start + 1 : start + 1 + _WINDOW]
+            inputs = tokens[:, start : start + targets.shape[1]]
             left = (ends - start).clamp(0, inputs.shape[1])
             logits, state = self.module(inputs, state, None if bool((left == inputs.shape[1]).all()) else left)
             costs = functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-            inside = torch.arange(inputs.shape[1], device=self.device) < left[:, None]
-            total += costs.where(inside, 0).double().sum(1)
+            step = torch.arange(inputs.shape[1], device=self.device)
+            counted = (step < left[:, None]) & (step >= (begins - start)[:, None])
+            total += costs.where(counted, 0).double().sum(1)
         return total.cpu().numpy()
 
 
@@ -334,11 +339,12 @@ def _texts(path: Path, column: str) -> list[str]:
     return read_documents(path, column=column if is_table(path) else None).texts
 
 
-def _cut(ids: Ids, pieces: int) -> list[Ids]:
-    """Contiguous shares that overlap by the one unit that is read but not foretold."""
-    pieces = max(1, min(pieces, (len(ids) - 1) // _WINDOW))
-    edges = np.linspace(0, len(ids) - 1, pieces + 1).astype(int)
-    return [ids[a : b + 1] for a, b in pairwise(edges)]
+def _cut(ids: Ids, pieces: int) -> list[tuple[Ids, int]]:
+    """Contiguous shares of a document's steps, each with the steps that lead up to it and how many these are."""
+    pieces = max(1, min(pieces, (len(ids) - 1) // (4 * _RUN_UP)))
+    edges = np.linspace(0, len(ids) - 1, pieces + 1).astype(int).tolist()
+    starts = [max(0, edge - _RUN_UP) for edge in edges[:-1]]
+    return [(ids[start : b + 1], a - start) for start, (a, b) in zip(starts, pairwise(edges), strict=True)]
 
 
 def _line_break(vocabulary: Vocabulary) -> int | None:

@@ -87,8 +87,8 @@ class TaskModel(ABC, Generic[E]):
         """Mean loss of a batch, its number of targets, and the recurrent state to carry on."""
 
     @abstractmethod
-    def measure(self, examples: E, *, exact: bool = True) -> dict[str, float]:
-        """Metrics on a part, `loss` among them; `exact=False` may be faster while training goes on."""
+    def measure(self, examples: E) -> dict[str, float]:
+        """Metrics on a part, `loss` among them."""
 
     @abstractmethod
     def read_part(self, path: Path) -> E:

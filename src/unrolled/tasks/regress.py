@@ -113,7 +113,7 @@ class RegressTask(SequenceTask):
         answers = self.module(batch.inputs.to(self.device), batch.lengths.to(self.device))
         return LossOutput(functional.mse_loss(answers, batch.targets.to(self.device)), len(answers))
 
-    def measure(self, examples: Examples, *, exact: bool = True) -> dict[str, float]:
+    def measure(self, examples: Examples) -> dict[str, float]:
         truth = np.array(examples.targets, dtype=np.float64)
         answers = self.predict(examples.inputs)
         scaled = mse(self.target_scaler.transform(truth), self.target_scaler.transform(answers))

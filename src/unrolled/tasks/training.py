@@ -90,7 +90,7 @@ class _Objective:
         return self.model.loss(batch, carry)
 
     def evaluate(self) -> dict[str, float]:
-        return {} if self.parts.valid is None else self.model.measure(self.parts.valid, exact=False)
+        return {} if self.parts.valid is None else self.model.measure(self.parts.valid)
 
 
 class _PlanWriter(Observer):
@@ -282,7 +282,8 @@ def _measured(
     model: TaskModel[Any], parts: Parts[Any], training: TrainResult, config: Config, run: Path | None
 ) -> RunResult:
     """The result of a training, with the metrics of the parts also in its config."""
-    valid, test = ({} if part is None else model.measure(part) for part in (parts.valid, parts.test))
+    valid = training.metrics  # of the weights that the model now has
+    test = {} if parts.test is None else model.measure(parts.test)
     results: dict[str, Any] = {"valid": valid, "test": test, "best_step": training.best_step, "step": training.step}
     results |= {"seconds": round(training.seconds, 3), "stopped": training.stopped}
     return RunResult(model, training, valid, test, replace(config, results=results), run)
