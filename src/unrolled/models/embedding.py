@@ -20,7 +20,7 @@ class Embedding(nn.Module):
     - `word_dropout`: while training, single tokens are read as the unknown word, so that its vector is learned too
       (in the manner of Iyyer et al. 2015).
 
-    Raises ArgumentError for ids that are not whole numbers from 0 to V - 1.
+    Raises ArgumentError for sizes below 1 and for ids that are not whole numbers from 0 to V - 1.
     """
 
     def __init__(
@@ -36,6 +36,8 @@ class Embedding(nn.Module):
         super().__init__()
         check_rate("dropout", dropout)
         check_rate("word_dropout", word_dropout)
+        if vocabulary_size < 1 or embedding_size < 1:
+            raise ArgumentError(f"the embedding is {vocabulary_size} x {embedding_size}, but both need at least 1.")
         shape = (vocabulary_size, embedding_size)
         if vectors is not None and tuple(vectors.shape) != shape:
             raise ArgumentError(f"vectors have the shape {tuple(vectors.shape)}, but the embedding needs {shape}.")
