@@ -57,6 +57,31 @@ CASES: dict[str, tuple[str, bytes | None, list[str], list[str]]] = {
 }
 
 
+RANGES = {
+    "--seed=-1": "seed=-1 must be at least 0",
+    "--embedding=0": "x 0, but both need at least 1",
+    "--hidden=0": "at least 1",
+    "--layers=0": "0 layers",
+    "--epochs=0": "epochs=0 must be above zero",
+    "--threads=0": "threads=0 must be above zero",
+    "--batch-size=0": "at least 1",
+    "--learning-rate=nan": "learning_rate=nan must be above zero",
+    "--dropout=1.5": "dropout is 1.5",
+    "--zoneout=-0.1": "zoneout is -0.1",
+    "--validation=1": "fraction=1.0",
+    "--clip=-1": "clip=-1.0 must be above zero",
+}
+
+
+@pytest.mark.parametrize("option", RANGES)
+def test_a_number_out_of_range_is_one_sentence_and_no_run(
+    option: str, files: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    arguments = ["train", "classify", files / "moods.csv", "--out", tmp_path / "run", option]
+    assert RANGES[option] in fails(capsys, *arguments)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_bad_training_data_is_one_sentence_and_no_run(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from unrolled.errors import ArgumentError
+
 UNITS = ("char", "byte", "word", "subword")
 
 
@@ -38,6 +40,10 @@ class Common:
     from_run: Path | None = option(None, "start from another run's weights", name="from")
     group: str | None = option(None, "column whose rows with one value never part between training and validation")
     skip_bad: bool = option(False, "leave rows out that cannot be used, and count them, instead of stopping")
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ArgumentError(f"seed={self.seed} must be at least 0; give another value")
 
 
 RESUMABLE = ("max_time", "epochs", "device", "threads", "resume")
