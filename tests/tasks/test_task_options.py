@@ -5,10 +5,14 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unrolled.tasks import TASKS, Classifier, Common, LanguageModel, Regressor
-from unrolled.tasks.options import changed
+from unrolled.tasks.model import Parts
+from unrolled.tasks.options import RegressOptions, changed
+from unrolled.tasks.regress import RegressTask
+from unrolled.tasks.sequences import Examples
 
 
 @pytest.mark.parametrize("kind", [Common, *(task.options for task in TASKS.values())])
@@ -39,3 +43,12 @@ def test_estimators_have_the_defaults_of_their_task(estimator: type, task: str) 
     options = {f.name: f.default for f in fields(TASKS[task].options)} | {f.name: f.default for f in fields(Common)}
     for name, value in estimator().get_params().items():
         assert value == options[name], name
+
+
+def test_chrono_starts_the_forget_gates_for_long_memory() -> None:
+    rng = np.random.default_rng(0)
+    parts = Parts(Examples(list(rng.normal(size=(4, 50, 1)).astype(np.float32)), [(1.0,), (2.0,), (3.0,), (4.0,)]))
+    model = RegressTask.build(parts, RegressOptions(chrono=50, hidden=40))
+    forget = dict(model.module.named_parameters())["recurrent.layers.0.forwards.b"][40:80].detach()
+    assert forget.min() >= 0
+    assert np.log(20) < forget.max() <= np.log(49)

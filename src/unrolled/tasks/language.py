@@ -113,6 +113,7 @@ class LanguageTask(TaskModel[list[str]]):
             layers=options.layers if start is None else start.plan.layers,
             outputs=len(vocabulary),
             vocabulary=len(vocabulary),
+            chrono=options.chrono,
             tied=options.tied,
             dropout=options.dropout,
             regularisation=regularisation_of(options),

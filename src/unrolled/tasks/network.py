@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from unrolled.cell import Program, Sizes
+from unrolled.cell import Initial, Program, Sizes
 from unrolled.errors import CellError, RunError
 from unrolled.layers import Recurrent, Regularisation
 from unrolled.tasks.cells import load_cell
@@ -29,6 +29,7 @@ class NetworkPlan:
     layers: int
     outputs: int
     vocabulary: int | None = None
+    chrono: int | None = None
     bidirectional: bool = False
     pooling: str | None = None
     tied: bool = False
@@ -46,6 +47,7 @@ class NetworkPlan:
             layers=self.layers,
             bidirectional=self.bidirectional,
             regularisation=self.regularisation,
+            initial=Initial(chrono=self.chrono),
         )
 
     @property
@@ -89,6 +91,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "layers": (int,),
     "outputs": (int,),
     "vocabulary": (int, type(None)),
+    "chrono": (int, type(None)),
     "bidirectional": (bool,),
     "pooling": (str, type(None)),
     "tied": (bool,),

@@ -56,6 +56,7 @@ class NetworkOptions:
     cell: str = option("lstm", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
     hidden: int = option(128, "hidden units of a layer")
     layers: int = option(1, "recurrent layers")
+    chrono: int | None = option(None, "longest dependency in steps: the forget gates start so that it is remembered")
     embedding: int = option(128, "numbers that stand for one unit of text")
     input_dropout: float | None = option(
         None, "share of the input dropped; default: 0.5 where words are classified, 0.1 for characters, else 0"

@@ -272,6 +272,7 @@ def make(inputs: Inputs, options: SequenceOptions, outputs: int, start: TaskMode
         layers=options.layers,
         outputs=outputs,
         vocabulary=None if vocabulary is None else len(vocabulary),
+        chrono=options.chrono,
         bidirectional=options.bidirectional,
         pooling=options.pooling,
         dropout=options.dropout,
