@@ -21,6 +21,7 @@ from unrolled.cell import (
     trace,
     zoneout,
 )
+from unrolled.cell.initial import keeping_gates
 
 SIZES = Sizes(5, 12, 12)
 
@@ -112,6 +113,32 @@ def test_forget_bias_and_chrono() -> None:
     assert np.all((long[1] >= 0) & (long[1] <= np.log(399)))
     assert len(set(long[1])) == 12
     np.testing.assert_array_equal(long[0], -long[1])
+
+
+@pytest.mark.parametrize(
+    ("cell", "gates"),
+    [
+        (cells.LSTM(), {"f": 1}),
+        (cells.GRU(), {"z": 1}),
+        (cells.GRUResetBefore(), {"z": 1}),
+        (cells.MinimalGated(), {"f": -1}),
+        (cells.CoupledLSTM(), {"f": 1}),
+        (cells.UGRNN(), {"g": 1}),
+        (cells.MinGRU(), {"z": -1}),
+        (cells.LayerNormGRU(), {"z": 1}),
+        (cells.Elman(), {}),
+        (cells.LeakyIntegrator(), {}),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Cell) else "",
+)
+def test_the_gate_that_keeps_the_state_is_found_in_the_equations(cell: Cell, gates: dict[str, int]) -> None:
+    program = trace(cell)
+    assert keeping_gates(program) == gates
+    bias = initial_values(program, SIZES, np.random.default_rng(3), Initial(chrono=400))["b"]
+    rows = dict(zip(program.gates, bias.reshape(-1, 12), strict=True))
+    for gate, sign in gates.items():
+        assert np.all((sign * rows[gate] >= 0) & (sign * rows[gate] <= np.log(399)))
+        assert len(set(rows[gate])) == 12
 
 
 def test_same_seed_same_start() -> None:

@@ -20,7 +20,8 @@ class Initial:
 
     Input weights are Glorot uniform (Glorot & Bengio 2010), recurrent ones orthogonal for each gate and head
     (Saxe et al. 2014), biases 0 but for the forget gate f (Jozefowicz et al. 2015). `chrono` is the longest dependency
-    in steps: then b_f = log(uniform(1, chrono - 1)) and b_i = -b_f (Tallec & Ollivier 2018).
+    in steps: then b_f = log(uniform(1, chrono - 1)) and b_i = -b_f (Tallec & Ollivier 2018), f being whichever gate
+    keeps the state; where it is kept as (1 - g) s, the sign of its bias is turned.
     """
 
     forget_bias: float = 1.0
@@ -62,12 +63,35 @@ def initial_values(
 
 def _biases(program: Program, hidden: int, bias: np.ndarray, generator: np.random.Generator, rule: Initial) -> None:
     rows = {gate: bias[g * hidden : (g + 1) * hidden] for g, gate in enumerate(program.gates)}
+    keep = {FORGET: 1} | keeping_gates(program) if FORGET in rows else keeping_gates(program)
     if FORGET in rows:
-        rows[FORGET][:] = rule.forget_bias
-        if rule.chrono is not None:
-            rows[FORGET][:] = np.log(generator.uniform(1.0, rule.chrono - 1.0, hidden))
-            if INPUT in rows:
-                rows[INPUT][:] = -rows[FORGET]
+        rows[FORGET][:] = keep[FORGET] * rule.forget_bias
+    if rule.chrono is not None:
+        for gate, sign in keep.items():
+            rows[gate][:] = sign * np.log(generator.uniform(1.0, rule.chrono - 1.0, hidden))
+        if FORGET in rows and INPUT in rows:
+            rows[INPUT][:] = -rows[FORGET]
+
+
+def keeping_gates(program: Program) -> dict[str, int]:
+    """Gates that say how much of a state is kept: 1 where it is kept as g * s, -1 where it is kept as (1 - g) * s."""
+    nodes = program.nodes
+    gates = {i: gate for gate, i in program.gate_values.items() if nodes[i].operation == "sigmoid"}
+    found: dict[str, int] = {}
+
+    def terms(i: int) -> list[int]:
+        return [t for a in nodes[i].arguments for t in terms(a)] if nodes[i].operation == "add" else [i]
+
+    for state, after in zip(program.state, program.next, strict=True):
+        for factors in (nodes[t].arguments for t in terms(after) if nodes[t].operation == "mul"):
+            if not any(nodes[a].operation == "state" and nodes[a].name == state for a in factors):
+                continue
+            for a in factors:
+                if a in gates:
+                    found[gates[a]] = 1
+                elif nodes[a].operation == "sub" and nodes[a].arguments[1] in gates:
+                    found[gates[nodes[a].arguments[1]]] = -1
+    return found
 
 
 def _recurrent(generator: np.random.Generator, rows: int, columns: int, rule: Initial) -> np.ndarray:
