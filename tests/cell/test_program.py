@@ -125,7 +125,6 @@ def test_forget_bias_and_chrono() -> None:
         (cells.CoupledLSTM(), {"f": 1}),
         (cells.UGRNN(), {"g": 1}),
         (cells.MinGRU(), {"z": -1}),
-        (cells.LayerNormGRU(), {"z": 1}),
         (cells.Elman(), {}),
         (cells.LeakyIntegrator(), {}),
     ],
