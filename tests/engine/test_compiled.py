@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from batteries import ENGINE_CASES, Case, check_engine
+from batteries.random_case import assert_close, random_case
 from unrolled import cells
 from unrolled.cell import Cell, ProgramCell, recurrent_dropout, trace, zoneout
-from unrolled.engine.cpu import memory
+from unrolled.engine import step
+from unrolled.engine.cpu import memory, stepper
 
 CELLS: dict[str, Cell] = {
     **{name: cells.by_name(name) for name in cells.names()},
@@ -30,3 +32,41 @@ def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_compiled_equals_reference(name: str, case: Case, dtype: torch.dtype) -> None:
     check_engine("compiled", CELLS[name], case, dtype)
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(1, 3), (2, 5), (5, 4), (1, 20)])
+@pytest.mark.parametrize("name", CELLS)
+def test_inference_equals_reference(name: str, batch: int, steps: int) -> None:
+    for hidden in (5, 16):
+        case = random_case(CELLS[name], batch=batch, steps=steps, hidden=hidden)
+        wanted, end = case.scan(engine="reference")
+        with torch.no_grad():
+            outputs, last = case.scan(engine="compiled")
+        assert_close([outputs, *last], [wanted, *end])
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "jordan", "lstm-peephole", "mingru", "slstm", "lstm-projected"])
+def test_steps_laid_out_beforehand_equal_the_reference(name: str) -> None:
+    case = random_case(CELLS[name], batch=2, steps=6, hidden=16, output=8)
+    wanted, end = case.scan(engine="reference")
+    state, parts = case.state, []
+    with torch.no_grad():
+        for t in range(6):
+            y, state = step(case.cell, case.weights, case.xs[:, t], state)
+            parts.append(y)
+        assert stepper.find(case.program, case.weights, case.xs[:, 0], state) is not None
+    assert_close([torch.stack(parts, 1), *state], [wanted, *end])
+
+
+def test_changed_parameters_are_seen_at_once() -> None:
+    case = random_case(cells.GRU(), batch=1, hidden=16)
+    with torch.no_grad():
+        first, _ = step(case.cell, case.weights, case.xs[:, 0], case.state)
+        again, _ = step(case.cell, case.weights, case.xs[:, 0], case.state)
+        assert torch.equal(first, again)
+        for value in case.named.values():
+            value.mul_(1.5)
+        changed, _ = step(case.cell, case.weights, case.xs[:, 0], case.state)
+        wanted, _ = step(case.cell, case.weights, case.xs[:, 0], case.state, engine="reference")
+    assert_close([changed], [wanted])
+    assert not torch.equal(changed, first)

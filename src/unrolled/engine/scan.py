@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 
 from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
-from unrolled.engine.cpu import operation
+from unrolled.engine.cpu import operation, stepper
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.weights import Weights, check_state, initial_state
 from unrolled.errors import ArgumentError, EngineError
@@ -94,6 +94,15 @@ def step(
     engine: str = "auto",
 ) -> tuple[Tensor, Any]:
     """One time step: x (B, F) -> output (B, O) and the next state; folding it over a sequence equals `scan`."""
+    plain = engine in ("auto", "compiled") and x is not None and state is not None and not noise and capture is None
+    if plain and x is not None and not torch.is_grad_enabled() and not _looked_into(()):
+        program = trace(cell)
+        known = stepper.find(program, weights, x, state)
+        if known is not None:
+            return known(x, state)
+        plan, state = _planned(cell, weights, x.unsqueeze(1), state, None, None, None, False, None)
+        if choose(plan, engine).engine == "compiled":
+            stepper.prepare(plan, weights, x, state)
     xs = None if x is None else x.unsqueeze(1)
     each = {k: v.unsqueeze(1) if trace(cell).noise[k].frequency == "step" else v for k, v in (noise or {}).items()}
     outputs, state = scan(
@@ -195,11 +204,11 @@ def _planned(
     tensors = (like, *weights.as_dict().values(), *state)
     gradient = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
     plan = Plan(program, sizes, batch, count, like.dtype, like.device, xs is not None, ragged, reverse, gradient,
-                bool(noise), _transformed(tensors), capture.names if capture else ())  # fmt: skip
+                bool(noise), _looked_into(tensors), capture.names if capture else ())  # fmt: skip
     return plan, state
 
 
-def _transformed(tensors: tuple[Tensor, ...]) -> bool:
+def _looked_into(tensors: tuple[Tensor, ...]) -> bool:
     """Whether vmap or forward-mode differentiation looks into this call, which only the reference lets them."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return True

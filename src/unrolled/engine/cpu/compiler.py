@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from unrolled.cell import Program, pullback
 from unrolled.engine.cpu import cache
-from unrolled.engine.cpu.kernel import HEADER, Kernel
+from unrolled.engine.cpu.kernel import DIRECT, HEADER, Kernel
 from unrolled.engine.cpu.product import Product
 from unrolled.engine.cpu.schedule import Forward, Place, Schedule, backward, forward
 from unrolled.engine.cpu.target import Target, host
@@ -42,13 +42,14 @@ class Pass:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program's kernels for one element type: inference, training (keeps what is read again) and backward."""
+    """A program's kernels for one element type: inference, the same for a row or two, training, and backward."""
 
     program: Program
     dtype: str
     lanes: int
     target: Target
     infer: Pass
+    direct: Pass
     train: Pass
     back: Pass
     plan: Forward
@@ -95,7 +96,8 @@ def compiled(program: Program, dtype: str, target: Target | None = None) -> Comp
     target = target or host()
     derivative = pullback(program)
     plan, plain = forward(program, derivative), forward(program, None)
-    schedules = {"infer": plain.schedule, "train": plan.schedule, "back": backward(program, derivative, plan.saved)}
+    back = backward(program, derivative, plan.saved)
+    schedules = {"infer": plain.schedule, DIRECT: plain.schedule, "train": plan.schedule, "back": back}
     code = cache.load_or_make(_key(program, dtype, target), lambda: _object(program, dtype, target, schedules))
     addresses = _linked(code, tuple(schedules))
     kernels = _kernels(ir.Module(), program, dtype, target, schedules)
@@ -106,7 +108,7 @@ def compiled(program: Program, dtype: str, target: Target | None = None) -> Comp
         for name in schedules
     }
     lanes = target.lanes(dtype)
-    return Compiled(program, dtype, lanes, target, passes["infer"], passes["train"], passes["back"], plan)
+    return Compiled(program, dtype, lanes, target, plan=plan, **passes)
 
 
 def _kernels(

@@ -13,9 +13,10 @@ from llvmlite import ir
 
 from unrolled.engine.cpu.schedule import Group, Place, Schedule, Stage
 from unrolled.engine.cpu.target import Target
-from unrolled.engine.cpu.tile import POINTER, call_tile, loop, number
+from unrolled.engine.cpu.tile import POINTER, call_tile, dots, lane_sum, loop, number, spread
 from unrolled.engine.cpu.vector import I32, I64, VECTOR, Kind, Vec
 
+DIRECT = "direct"  # the name of the kernel for a row or two: it reads the parameters as they lie
 HEADER = ("steps", "first", "last", "hidden", "output", "descending", "before", "lengths")
 
 
@@ -31,7 +32,7 @@ class Kernel:
         self, module: ir.Module, target: Target, kind: Kind, name: str, schedule: Schedule, biased: dict[int, Place]
     ) -> None:
         self.module, self.target, self.kind, self.schedule = module, target, kind, schedule
-        self.biased = biased
+        self.biased, self.direct = biased, name == DIRECT
         self.places = schedule.places | {p.buffer: p for p in biased.values()}
         self.buffers = tuple(self.places)
         self.sums = tuple(dict.fromkeys(b for s in schedule.stages for _, b in s.sums))
@@ -50,7 +51,10 @@ class Kernel:
 
         self.header = {name: entry() for name in HEADER}
         self.strides = {name: (entry(), entry(), entry()) for name in self.buffers}
-        self.matrices = {id(g): entry() for g in self.schedule.matrices()}
+        # packed, a group's matrices are one; read where they are, each is on its own
+        self.matrices = {
+            id(g): [entry() for _ in g.results[: None if self.direct else 1]] for g in self.schedule.matrices()
+        }
         self.totals = {name: entry() for name in self.sums}
         lanes = number(self.kind.lanes)
         self.extent = {w: self.header[w] for w in ("hidden", "output")}
@@ -77,11 +81,13 @@ class Kernel:
         if not stage.groups:
             return 1, 0
         blocks = self._panel(stage)
+        if self.direct:
+            return 1, sum(len(g.results) for g in stage.groups)
         rows = min(self.target.rows(blocks * len(g.results)) for g in stage.groups)
         return min(rows, 8), sum(blocks * len(g.results) for g in stage.groups)
 
     def _panel(self, stage: Stage) -> int:
-        return panel_blocks(self.target, stage)
+        return 1 if self.direct else panel_blocks(self.target, stage)
 
     def _step(self, n: Any) -> None:
         b, header = self.b, self.header
@@ -151,21 +157,27 @@ class Kernel:
             width = self._panel(stage) * len(group.results)
             times, of = group.depth
             # an operand of several parts is padded between them, a single one is not needed past its end
-            depth = b.mul(number(times), self.padded[of]) if times > 1 or self._adjoint(group) else self.extent[of]
-            stride = self.strides[group.operand.buffer][2]
+            depth = b.mul(number(times), self.padded[of]) if times > 1 or group.transposed else self.extent[of]
             start = self._address(group.operand, m, number(0))
-            matrix = b.add(
-                self.matrices[id(group)], self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes))))
-            )
             target = b.add(self.scratch, self._bytes(number(column * self.kind.lanes)))
-            arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
-            call_tile(b, self.kind, rows, width, count, arguments)
+            if self.direct:
+                self._dots(stage, group, start, panel, target)
+            else:
+                stride, matrix = self.strides[group.operand.buffer][2], self.matrices[id(group)][0]
+                matrix = b.add(matrix, self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes)))))
+                arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
+                call_tile(b, self.kind, rows, width, count, arguments)
             columns.append(column)
             column += width
         return columns
 
-    def _adjoint(self, group: Group) -> bool:
-        return group.matrix.startswith("T.")
+    def _dots(self, stage: Stage, group: Group, a: Any, block: Any, target: Any) -> None:
+        """One block of units of one row, from matrices as the parameters hold them."""
+        b = self.b
+        depth, unit = self.extent[group.depth[1]], b.mul(block, number(self.kind.lanes))
+        for g, matrix in enumerate(self.matrices[id(group)]):
+            place = b.add(target, self._bytes(number(g * self.kind.lanes)))
+            b.call(dots(self.module, self.kind), (a, matrix, unit, self.extent[stage.width], place, depth))
 
     def _results(self, stage: Stage, q: Any, e: Any, columns: list[int], vectors: int) -> dict[int, Vec]:
         """The products of one row and block of units, out of the scratch, with their recurrent bias."""
@@ -226,12 +238,12 @@ class Kernel:
         b, lanes = self.b, self.kind.lanes
         vector = ir.VectorType(I32, lanes)
         left = b.trunc(b.sub(self.extent[width], unit), I32)
-        spread = b.shuffle_vector(
+        count = b.shuffle_vector(
             b.insert_element(ir.Constant(vector, ir.Undefined), left, ir.Constant(I32, 0)),
             ir.Constant(vector, ir.Undefined),
             ir.Constant(vector, [0] * lanes),
         )
-        return value.select(b.icmp_signed("<", ir.Constant(vector, list(range(lanes))), spread), value, 0.0)
+        return value.select(b.icmp_signed("<", ir.Constant(vector, list(range(lanes))), count), value, 0.0)
 
     def _read(self, place: Place, row: Any, unit: Any) -> Vec:
         return self._load(self._address(place, row, number(0) if place.when == "mean" else unit))
@@ -247,20 +259,9 @@ class Kernel:
     def _finish_mean(self, place: Place, row: Any) -> None:
         b, kind = self.b, self.kind
         address = self._address(place, row, number(0))
-        name = f"llvm.vector.reduce.fadd.{kind.suffix}"
-        reduce = self.module.globals.get(name) or ir.Function(
-            self.module, ir.FunctionType(kind.element, [kind.element, kind.vector]), name
-        )
-        total = b.call(reduce, [ir.Constant(kind.element, 0.0), self._load(address).value], fastmath=("reassoc",))
+        total = lane_sum(b, kind, self._load(address).value)
         mean = b.fdiv(total, b.sitofp(self.extent[place.width], kind.element))
-        self._store(self._splat(mean), address)
-
-    def _splat(self, scalar: Any) -> Vec:
-        b, kind = self.b, self.kind
-        undefined = ir.Constant(kind.vector, ir.Undefined)
-        one = b.insert_element(undefined, scalar, ir.Constant(I32, 0))
-        zeros = ir.Constant(ir.VectorType(I32, kind.lanes), [0] * kind.lanes)
-        return Vec(b, kind, b.shuffle_vector(one, undefined, zeros))
+        self._store(spread(b, kind, mean), address)
 
     def _address(self, place: Place, row: Any, unit: Any) -> Any:
         """Where the value of a row and unit stands at this step."""

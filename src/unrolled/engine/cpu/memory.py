@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,6 +91,7 @@ class Memory:
         self.tensors: dict[str, Tensor] = {}
         self.scratch: dict[str, Tensor] = {}
         self.totals: dict[str, Tensor] = {}
+        self.matrices: list[Tensor] = []
 
     def start(self, xs: Tensor, state: tuple[Tensor, ...]) -> None:
         """Project the input for all steps in one product and put the first state where the kernel looks for it."""
@@ -129,25 +131,30 @@ class Memory:
 
     def run(self, step: Pass, *, ascending: bool) -> None:
         """Call the kernel for each share of the rows."""
+        tables = self.tables(step, ascending=ascending)
+        pool.run(step.run, [ctypes.addressof(t) for t in tables])
+
+    def tables(self, step: Pass, *, ascending: bool) -> list[Any]:
+        """What the kernel takes, for each share of the rows; this memory must outlive them."""
         call, plan = self.call, self.call.plan
         buffers = [self._entry(place) for place in step.places]
-        matrices = [self._matrix(stage, group) for stage in step.schedule.stages for group in stage.groups]
+        pairs = [(stage, group) for stage in step.schedule.stages for group in stage.groups]
+        if step is call.code.direct:
+            self.matrices = [self.matrix(name).contiguous() for _, group in pairs for name in group.names]
+        else:
+            self.matrices = [self._matrix(stage, group) for stage, group in pairs]
         lengths = call.sorted_lengths
         shares = list(zip(call.bounds[:-1], call.bounds[1:], strict=True))
-        self.totals = {
-            name: torch.zeros(
-                len(shares), call.padded(call.program.vectors[name.removeprefix("p.")].size), dtype=plan.dtype
-            )
-            for name in step.sums
-        }
+        widths = {name: call.padded(call.program.vectors[name.removeprefix("p.")].size) for name in step.sums}
+        self.totals = {n: torch.zeros(len(shares), w, dtype=plan.dtype) for n, w in widths.items()}
         tables = []
         for k, (first, last) in enumerate(shares):
             header = [plan.steps, first, last, plan.sizes.hidden, plan.sizes.output, int(not ascending),
                       int(plan.reverse), 0 if lengths is None else lengths.data_ptr()]  # fmt: skip
-            values = header + [n for b in buffers for n in b] + [m.data_ptr() for m in matrices]
+            values = header + [n for b in buffers for n in b] + [m.data_ptr() for m in self.matrices]
             values += [t[k].data_ptr() for t in self.totals.values()]
             tables.append((ctypes.c_int64 * len(values))(*values))
-        pool.run(step.run, [ctypes.addressof(t) for t in tables])
+        return tables
 
     def _entry(self, place: Place) -> tuple[int, int, int]:
         """Address and strides of a buffer, made now if it is not there."""
@@ -211,18 +218,15 @@ class Memory:
         """The matrices of a group in panels: for each panel of units, row after row of the inner extent."""
         lanes = self.call.code.lanes
         blocks = panel_blocks(self.call.code.target, stage)
-        kind, _, names = group.matrix.partition(".")
-        parts = torch.stack([self.matrix(name) for name in names.split(",")])
-        if kind == "T":
+        parts = torch.stack([self.matrix(name) for name in group.names])
+        if group.transposed:
             padded = self.call.padded(group.depth[1])
             inner = functional.pad(parts, (0, 0, 0, padded - parts.shape[1])).reshape(1, -1, parts.shape[2])
             parts = inner.transpose(1, 2)
         units = -(-parts.shape[1] // (blocks * lanes)) * blocks * lanes
         parts = functional.pad(parts, (0, 0, 0, units - parts.shape[1]))
         shaped = parts.reshape(parts.shape[0], -1, blocks, lanes, parts.shape[2])
-        packed = shaped.permute(1, 4, 2, 0, 3).contiguous()
-        self.scratch[group.matrix] = packed
-        return packed
+        return shaped.permute(1, 4, 2, 0, 3).contiguous()
 
     def results(self) -> tuple[Tensor, list[Tensor]]:
         """Outputs (T, B, O) and last states (B, size), in the caller's order of rows."""
@@ -235,13 +239,14 @@ class Memory:
             else:
                 end = buffer[call.sorted_lengths, torch.arange(plan.batch)]
             last.append(call.unsort(end, 0).clone())
-        outputs = self._outputs()[..., : call.width(program.output_width)]
+        outputs = self.outputs()[..., : call.width(program.output_width)]
         if call.sorted_lengths is not None:
             ended = torch.arange(plan.steps)[:, None] >= call.sorted_lengths
             outputs = call.unsort(outputs.masked_fill(ended.unsqueeze(-1), 0.0), 1)
         return outputs, last
 
-    def _outputs(self) -> Tensor:
+    def outputs(self) -> Tensor:
+        """Outputs (T, B, padded), which are a state's sequence where the cell puts that state out."""
         program, reverse = self.call.program, self.call.plan.reverse
         if program.output not in program.next:
             return self.scratch["y"]

@@ -16,6 +16,9 @@ from unrolled.engine.cpu.memory import Call, Memory
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.weights import Weights
 
+# Up to here, packing the matrices costs more than reading them as they lie.
+FEW_ROWS, FEW_STEPS = 2, 16
+
 
 def refuse(plan: Plan) -> str | None:
     """Why the compiled kernels cannot take this call; None where they can."""
@@ -56,7 +59,9 @@ class _Scan(torch.autograd.Function):
         named = dict(zip(call.names, rest[states:], strict=True))
         memory = Memory(call, named, train)
         memory.start(xs, rest[:states])
-        memory.run(call.code.train if train else call.code.infer, ascending=not call.plan.reverse)
+        few = call.plan.batch <= FEW_ROWS and call.plan.steps <= FEW_STEPS
+        infer = call.code.direct if few and call.program.heads == 1 else call.code.infer
+        memory.run(call.code.train if train else infer, ascending=not call.plan.reverse)
         outputs, last = memory.results()
         ctx.call = call
         if train:

@@ -39,6 +39,16 @@ class Group:
     results: tuple[int, ...]
     depth: tuple[int, str]  # the inner extent: so many times "hidden" or "output"
 
+    @property
+    def transposed(self) -> bool:
+        """Whether this is a product with transposed matrices, of a derivative."""
+        return self.matrix.startswith("T.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The matrices, by their gates and products."""
+        return tuple(self.matrix.partition(".")[2].split(","))
+
 
 @dataclass
 class Stage:

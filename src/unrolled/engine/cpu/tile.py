@@ -113,12 +113,70 @@ def _multiply_add(
     """One step of the inner product: a row of B against one element of every row of A."""
     columns = [Vec(b, kind, _load(b, kind, b.add(packed, number(v * kind.lanes * kind.bytes)))) for v in range(vectors)]
     updated: list[Any] = []
+    for r, start in enumerate(rows):
+        element = spread(b, kind, b.load(b.inttoptr(start, POINTER), typ=kind.element))
+        row = sums[r * vectors : (r + 1) * vectors]
+        updated += [element.fma(c, element.make(s)).value for c, s in zip(columns, row, strict=True)]
+    return updated
+
+
+def dots(module: ir.Module, kind: Kind) -> ir.Function:
+    """A vector of inner products of one row with rows of a matrix as it lies in memory, from row `unit` on.
+
+    Past the last row the last one is read again: those lanes are no units and nobody looks at them.
+    """
+    name = f"dots_{kind.dtype}"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 6), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    a, matrix, unit, extent, out, depth = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    size, lanes = number(kind.bytes), kind.lanes
+    last = b.sub(extent, number(1))
+    rows = [b.add(matrix, b.mul(b.mul(smaller(b, b.add(unit, number(u)), last), depth), size)) for u in range(lanes)]
+    whole = b.mul(b.sdiv(depth, number(lanes)), number(lanes))
+    sums = [b.alloca(kind.vector) for _ in rows]
+    for place in sums:
+        b.store(kind.constant(0.0), place)
+    with loop(b, number(0), whole, lanes) as k:
+        offset = b.mul(k, size)
+        x = Vec(b, kind, _load(b, kind, b.add(a, offset)))
+        for place, row in zip(sums, rows, strict=True):
+            value = x.make(_load(b, kind, b.add(row, offset)))
+            b.store(value.fma(x, x.make(b.load(place, typ=kind.vector))).value, place)
+    totals = [lane_sum(b, kind, b.load(place, typ=kind.vector)) for place in sums]
+    result = b.alloca(kind.vector)
+    vector: Any = ir.Constant(kind.vector, ir.Undefined)
+    for u, total in enumerate(totals):
+        vector = b.insert_element(vector, total, ir.Constant(I32, u))
+    b.store(vector, result)
+    with loop(b, whole, depth) as k:
+        offset = b.mul(k, size)
+        column: Any = ir.Constant(kind.vector, ir.Undefined)
+        for u, row in enumerate(rows):
+            value = b.load(b.inttoptr(b.add(row, offset), POINTER), typ=kind.element)
+            column = b.insert_element(column, value, ir.Constant(I32, u))
+        element = spread(b, kind, b.load(b.inttoptr(b.add(a, offset), POINTER), typ=kind.element))
+        b.store(element.fma(element.make(column), element.make(b.load(result, typ=kind.vector))).value, result)
+    b.store(b.load(result, typ=kind.vector), b.inttoptr(out, POINTER)).align = kind.bytes
+    b.ret_void()
+    return function
+
+
+def lane_sum(b: ir.IRBuilder, kind: Kind, vector: Any) -> Any:
+    """Sum of the lanes, halves first."""
+    name = f"llvm.vector.reduce.fadd.{kind.suffix}"
+    signature = ir.FunctionType(kind.element, [kind.element, kind.vector])
+    reduce = b.module.globals.get(name) or ir.Function(b.module, signature, name)
+    return b.call(reduce, [ir.Constant(kind.element, 0.0), vector], fastmath=("reassoc",))
+
+
+def spread(b: ir.IRBuilder, kind: Kind, element: Any) -> Vec:
+    """One element in every lane."""
     undefined = ir.Constant(kind.vector, ir.Undefined)
     zeros = ir.Constant(ir.VectorType(I32, kind.lanes), [0] * kind.lanes)
-    for r, start in enumerate(rows):
-        element = b.load(b.inttoptr(start, POINTER), typ=kind.element)
-        one = b.insert_element(undefined, element, ir.Constant(I32, 0))
-        spread = Vec(b, kind, b.shuffle_vector(one, undefined, zeros))
-        row = sums[r * vectors : (r + 1) * vectors]
-        updated += [spread.fma(c, spread.make(s)).value for c, s in zip(columns, row, strict=True)]
-    return updated
+    one = b.insert_element(undefined, element, ir.Constant(I32, 0))
+    return Vec(b, kind, b.shuffle_vector(one, undefined, zeros))
