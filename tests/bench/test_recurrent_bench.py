@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from unrolled.bench import recurrent
 from unrolled.bench.recurrent import Shape, compare
+from unrolled.bench.timing import Times
+from unrolled.cells import by_name
 from unrolled.cli.main import main
 from unrolled.errors import EngineError
 
@@ -21,6 +24,23 @@ def test_every_cell_is_timed_forward_and_in_training() -> None:
     for row in rows:
         assert 0 <= row.difference < recurrent.TOLERANCE
         assert set(row.times) == {"torch.nn", "compiled", "native", "reference"}
+
+
+def test_a_cell_that_torch_has_not_is_timed_beside_the_reference() -> None:
+    rows = list(compare(TINY, rounds=2, cells={"mgu": by_name("mgu")}))
+    assert [list(row.times) for row in rows] == [["reference", "compiled"]] * 2
+    assert all(0 <= row.difference < recurrent.TOLERANCE for row in rows)
+
+
+def test_ratio_and_speed() -> None:
+    row = next(compare(TINY, rounds=2))
+    # Four gates, each a product with the input and one with the state; a multiplication and an addition count as two.
+    assert row.flops == 2 * 5 * 3 * 4 * 7 * (4 + 7)
+    times = {"torch.nn": Times((0.5, 0.4)), "compiled": Times((0.1, 0.2))}
+    row = replace(row, times=times, flops=1000)
+    assert row.ratio("torch.nn") == 1
+    assert row.ratio("compiled") == pytest.approx(4)
+    assert row.speed("compiled") == pytest.approx(1e4)
 
 
 def test_what_is_not_equal_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:

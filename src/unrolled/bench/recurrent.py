@@ -1,22 +1,30 @@
-"""One layer forward and in training: torch.nn and each of our engines, on the same weights."""
+"""One layer forward and in training: torch.nn, where it has the cell, and each of our engines, on the same weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unrolled.bench.timing import Times, interleave
+from unrolled.cell import Cell, Sizes, initial_values, trace
 from unrolled.cells import by_name
 from unrolled.engine import Weights, scan
 from unrolled.errors import EngineError
 
 BASELINE = "torch.nn"
 ENGINES = ("compiled", "native", "reference")
+ANY_CELL = ("reference", "compiled")
+"""Engines that take a cell which torch has not; the first is the baseline."""
 TWINS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+CELLS = {name: by_name(name) for name in TWINS}
+PASSES = {"forward": 1, "training": 3}
+"""Products of a phase, in those of the forward pass: training has one more for the input's and for the weights'
+gradient."""
 TOLERANCE = 1e-4
 """Largest difference allowed in float32, relative to the largest number of what is compared."""
 
@@ -36,13 +44,25 @@ class Shape:
 
 @dataclass(frozen=True)
 class Row:
-    """What one cell took at one shape; `difference` is the largest seen between the contestants before timing."""
+    """What one cell took at one shape; `difference` is the largest seen between the contestants before timing.
+
+    The first of `times` is the baseline. `flops`: multiplications and additions in the products of one run.
+    """
 
     cell: str
     shape: Shape
     phase: str
     difference: float
     times: dict[str, Times]
+    flops: int
+
+    def ratio(self, name: str) -> float:
+        """The baseline's least time over that of a contestant."""
+        return next(iter(self.times.values())).least / self.times[name].least
+
+    def speed(self, name: str) -> float:
+        """FLOP/s of a contestant's best round."""
+        return self.flops / self.times[name].least
 
 
 SHAPES = (Shape(100, 1, 64, 64), Shape(100, 32, 64, 128), Shape(50, 64, 128, 256))
@@ -50,28 +70,51 @@ SHAPES = (Shape(100, 1, 64, 64), Shape(100, 32, 64, 128), Shape(50, 64, 128, 256
 Answer = tuple[Tensor, ...]
 
 
-def compare(shapes: tuple[Shape, ...] = SHAPES, rounds: int = 5) -> Iterator[Row]:
-    """A row for each cell, shape and phase; EngineError where the contestants do not agree, and nothing is timed."""
-    for name, twin in TWINS.items():
+def compare(shapes: tuple[Shape, ...] = SHAPES, rounds: int = 5, *, cells: Mapping[str, Cell] = CELLS) -> Iterator[Row]:
+    """A row for each cell, shape and phase; EngineError where the contestants do not agree, and nothing is timed.
+
+    A cell under the name of one of `TWINS` has torch.nn for its baseline, any other the reference engine.
+    """
+    for name, cell in cells.items():
         for shape in shapes:
             torch.manual_seed(0)
-            module: nn.RNNBase = twin(shape.input, shape.hidden, batch_first=True)
-            runners = _runners(name, module, torch.randn(shape.batch, shape.steps, shape.input))
-            for phase, contestants in runners.items():
+            xs = torch.randn(shape.batch, shape.steps, shape.input, requires_grad=True)
+            forwards, parameters = _beside_torch(name, cell, shape, xs) if name in TWINS else _alone(cell, shape, xs)
+            matrices = sum(p.numel() for p in parameters if p.dim() == 2)
+            for phase, contestants in _phases(forwards, [xs, *parameters]).items():
                 difference = _check(name, shape, phase, contestants)
-                yield Row(name, shape, phase, difference, interleave(contestants, rounds))
+                flops = PASSES[phase] * 2 * shape.steps * shape.batch * matrices
+                yield Row(name, shape, phase, difference, interleave(contestants, rounds), flops)
 
 
-def _runners(name: str, module: nn.RNNBase, xs: Tensor) -> dict[str, dict[str, Callable[[], Answer]]]:
-    cell = by_name(name)
-    inputs = xs.requires_grad_()
+Forwards = dict[str, Callable[[], Tensor]]
+
+
+def _beside_torch(name: str, cell: Cell, shape: Shape, xs: Tensor) -> tuple[Forwards, list[Tensor]]:
+    """Torch's layer and our engines on its parameters."""
+    module: nn.RNNBase = TWINS[name](shape.input, shape.hidden, batch_first=True)
 
     def ours(engine: str) -> Tensor:
-        return scan(cell, _weights(module), inputs, engine=engine)[0]
+        return scan(cell, _weights(module), xs, engine=engine)[0]
 
-    forwards: dict[str, Callable[[], Tensor]] = {name: partial(ours, name) for name in ENGINES}
-    forwards = {BASELINE: lambda: module(inputs)[0], **forwards}
-    leaves = [inputs, *module.parameters()]
+    forwards: Forwards = {BASELINE: lambda: module(xs)[0]}
+    forwards |= {engine: partial(ours, engine) for engine in ENGINES}
+    return forwards, list(module.parameters())
+
+
+def _alone(cell: Cell, shape: Shape, xs: Tensor) -> tuple[Forwards, list[Tensor]]:
+    """Our engines on weights of our own."""
+    values = initial_values(trace(cell), Sizes(shape.input, shape.hidden, shape.hidden), np.random.default_rng(0))
+    named = {k: torch.from_numpy(v.astype(np.float32)).requires_grad_() for k, v in values.items()}
+    weights = Weights.from_dict(named)
+
+    def ours(engine: str) -> Tensor:
+        return scan(cell, weights, xs, engine=engine)[0]
+
+    return {engine: partial(ours, engine) for engine in ANY_CELL}, list(named.values())
+
+
+def _phases(forwards: Forwards, leaves: list[Tensor]) -> dict[str, dict[str, Callable[[], Answer]]]:
     return {
         "forward": {key: partial(_without_gradient, run) for key, run in forwards.items()},
         "training": {key: partial(_with_gradients, run, leaves) for key, run in forwards.items()},
