@@ -155,13 +155,24 @@ def test_a_classifier_can_start_from_a_language_model(train: Any, runs: Path, tm
     torch.testing.assert_close(result.model.module.embed.weight, language.module.embedding.weight, atol=1e-5, rtol=0)
 
 
-def test_refusals(train: Any, model: ClassifyTask, files: Path, tmp_path: Path) -> None:
+def test_refusals(train: Any, model: ClassifyTask, files: Path, runs: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the label 'hot' was not in the training data; the model knows cold, warm"):
         model.targets(["hot"])
     with pytest.raises(ArgumentError, match="class_weights is 'heavy', it must be none, balanced or a mapping"):
         model.class_weights("heavy", ["warm", "cold"])
     with pytest.raises(DataError, match="there is no column 'lable'"):
         train("classify", tmp_path / "r", options={"label": "lable"})
+    assert not (tmp_path / "r").exists()
+    with pytest.raises(ArgumentError, match="vectors and from exclude each other"):
+        train("classify", tmp_path / "r", options={"vectors": files / "v"}, from_run=runs / "classify")
+    with pytest.raises(ArgumentError, match="device is 'quantum', which torch does not know"):
+        train("classify", tmp_path / "r", device="quantum")
+    with pytest.raises(ArgumentError, match="device is 'cuda:99', but torch sees"):
+        train("classify", tmp_path / "r", device="cuda:99")
+    with pytest.raises(ArgumentError, match="pooling 'sum' is not known"):
+        train("classify", tmp_path / "r", options={"pooling": "sum"})
+    with pytest.raises(ArgumentError, match="the data is text and the run named by from reads numbers"):
+        train("classify", tmp_path / "r", from_run=runs / "regress")
     assert not (tmp_path / "r").exists()
     with pytest.raises(ArgumentError, match="sequence 1 is int, this model reads texts"):
         model.encode([3])

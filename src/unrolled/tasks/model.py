@@ -167,11 +167,8 @@ def entry(schema: dict[str, Any], name: str, *kinds: type) -> Any:
     return schema[name]
 
 
-def take_weights(model: TaskModel[Any], start: TaskModel[Any], run: Path) -> list[str]:
-    """Copy from `start` every weight that has a namesake of equal shape; the names of those that start afresh.
-
-    Raises RunError where nothing fits.
-    """
+def take_weights(model: TaskModel[Any], start: TaskModel[Any]) -> list[str]:
+    """Copy from `start` every weight that has a namesake of equal shape; the names of those that start afresh."""
     # A classifier may start from a language model, whose embedding has the longer name.
     there = {name.replace("embedding.", "embed."): p for name, p in start.module.named_parameters()}
     there |= dict(start.module.named_parameters())
@@ -182,6 +179,4 @@ def take_weights(model: TaskModel[Any], start: TaskModel[Any], run: Path) -> lis
                 parameter.copy_(there[name])
             else:
                 fresh.append(name)
-    if len(fresh) == len(list(model.module.named_parameters())):
-        raise RunError(f"no weight of {run} fits this network; leave --from out or train the same kind of network")
     return fresh

@@ -253,7 +253,13 @@ def make(inputs: Inputs, options: SequenceOptions, outputs: int, start: TaskMode
     """Vocabulary or scaler from the training inputs, and the plan of the network."""
     notes: list[Note] = []
     vocabulary, scaler, vectors = None, None, None
-    if isinstance(inputs[0], str):
+    if start is not None and options.vectors is not None:
+        raise ArgumentError("vectors and from exclude each other, because both say how the embedding starts; give one")
+    text = isinstance(inputs[0], str)
+    if start is not None and text == (start.vocabulary is None):
+        given, wanted = ("text", "numbers") if text else ("numbers", "text")
+        raise ArgumentError(f"the data is {given} and the run named by from reads {wanted}; leave from out")
+    if text:
         vocabulary = start.vocabulary if start is not None else None
         if vocabulary is None:
             vocabulary = text_vocabulary(inputs, options)

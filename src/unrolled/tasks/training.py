@@ -163,8 +163,8 @@ def build(task: Task, parts: Parts[Any], options: NetworkOptions, common: Common
     start = None if common.from_run is None else open_run(common.from_run)
     with seeded(common.seed):
         model: TaskModel[Any] = task.model.build(parts, options, start)
-    if start is not None and common.from_run is not None:
-        fresh = take_weights(model, start, common.from_run)
+    if start is not None:
+        fresh = take_weights(model, start)
         notify(Note(f"weights of {common.from_run}" + (f"; new: {', '.join(fresh)}" if fresh else "")))
     for note in model.notes:
         notify(note)
