@@ -132,6 +132,15 @@ def test_tampered_json(language: Path, path: tuple[str, ...], value: object) -> 
     assert "changed or damaged" in sentence or "does not know" in sentence
 
 
+def test_a_run_from_before_an_option_of_the_network_was_there(run: Path) -> None:
+    before = {name: p.detach().clone() for name, p in open_run(run).module.named_parameters()}
+    network = read_config(run).network
+    change(run, "network", to={k: v for k, v in network.items() if k not in ("chrono", "regularisation")})
+    assert all(torch.equal(before[name], p) for name, p in open_run(run).module.named_parameters())
+    change(run, "network", to={**network, "colour": "red"})
+    assert "lacks entries or has strange ones" in refused(run)
+
+
 def test_missing_and_strange_entries(run: Path) -> None:
     data = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({k: v for k, v in data.items() if k != "schema"}))

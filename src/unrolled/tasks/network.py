@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from unrolled.cell import Initial, Program, Sizes
@@ -66,14 +66,22 @@ class NetworkPlan:
 
     @classmethod
     def from_json(cls, data: object) -> NetworkPlan:
-        """What `to_json` wrote; raises RunError where it was changed or damaged."""
-        if not isinstance(data, Mapping) or set(data) != {f.name for f in fields(cls)}:
+        """What `to_json` wrote; raises RunError where it was changed or damaged.
+
+        An entry with a default may be missing: the run is older than it, and defaults change nothing.
+        """
+        entries = {f.name: f.default for f in fields(cls)}
+        required = {name for name, default in entries.items() if default is MISSING}
+        if not isinstance(data, Mapping) or not required <= set(data) <= set(entries):
             raise RunError("the network's description lacks entries or has strange ones")
+        data = {name: data.get(name, default) for name, default in entries.items()}
         for name, kinds in _KINDS.items():
             value = data[name]
             if type(value) not in kinds or (int in kinds and float not in kinds and type(value) is int and value < 1):
                 raise RunError(f"the network's {name} is {value!r}")
         regularisation = data["regularisation"]
+        if isinstance(regularisation, Regularisation):
+            regularisation = asdict(regularisation)
         if not isinstance(regularisation, Mapping) or set(regularisation) != _REGULARISATION:
             raise RunError("the network's regularisation lacks entries or has strange ones")
         try:
