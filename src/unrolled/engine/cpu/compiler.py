@@ -67,11 +67,11 @@ class Compiled:
     @property
     def adjoints(self) -> dict[str, tuple[str, int, int]]:
         """For each matrix, the buffer, slot and number of slots of dL/d(its product)."""
-        groups = (g for g in self.back.schedule.matrices() if g.matrix.startswith("T."))
+        groups = (g for g in self.back.schedule.matrices() if g.transposed)
         found: dict[str, tuple[str, int, int]] = {}
         for group in groups:
-            names = group.matrix.removeprefix("T.").split(",")
-            found |= {name: (group.operand.buffer, slot, len(names)) for slot, name in enumerate(names)}
+            place = group.operand
+            found |= {name: (place.buffer, place.slot + k, place.slots) for k, name in enumerate(group.names)}
         return found
 
     @property
@@ -82,12 +82,11 @@ class Compiled:
 
     def saved_bytes(self) -> float:
         """What the backward pass needs kept, in bytes for each time step, row and hidden unit (H = O)."""
-        size = 4 if self.dtype == "float32" else 8
-        kept = len(self.plan.saved) + len(self.program.state)
-        operands = {p.buffer for p in self.plan.operands.values() if p.buffer.startswith("v")}
-        reads_gates = any(p.buffer == "x" for p in self.back.schedule.homes.values() if p in self.back.places)
-        extra = len(operands - {f"v{i}" for i in self.plan.saved})
-        return float(size * (kept + extra + (len(self.program.gates) if reads_gates else 0)))
+        places = {(p.buffer, p.slot) for p in (*self.plan.saved.values(), *self.plan.operands.values())}
+        places |= {(f"s.{k}", 0) for k in self.program.state}
+        if any(p.buffer == "x" for p in self.back.places):
+            places |= {("x", slot) for slot in range(len(self.program.gates))}
+        return float((4 if self.dtype == "float32" else 8) * len(places))
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ Knows no LLVM, so that what is kept for the backward pass can be read and tested
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from unrolled.cell import Node, Program, Pullback
 
@@ -177,16 +177,21 @@ class Planner:
     def _joined_operand(self, node: Node) -> tuple[Place, tuple[int, str]]:
         """The adjoints of several products side by side, as one long row."""
         width = self._width(node.arguments[0])
-        first = self._slots(node)
+        there = [next((p for n, p in self.targets if n == a and p.buffer == "dx"), None) for a in node.arguments]
+        start = there[0]
+        if start is not None and there == [replace(start, slot=start.slot + k) for k in range(len(there))]:
+            # where x.k and u.k meet in a sum their adjoints are the same, and stand side by side already
+            for argument, place in zip(node.arguments, there, strict=True):
+                if place is not None:
+                    self.homes.setdefault(argument, []).append(place)
+            return start, (len(there), width)
+        first = f"d.{node.name}"
         for slot, argument in enumerate(node.arguments):
             place = Place(first, width, "t", slot, len(node.arguments))
             self.homes.setdefault(argument, []).append(place)
             if (argument, place) not in self.targets:
                 self.targets.append((argument, place))
         return Place(first, width, "t", 0, len(node.arguments)), (len(node.arguments), width)
-
-    def _slots(self, node: Node) -> str:
-        return f"d.{node.name}"
 
     def _in_memory(self, i: int) -> Place:
         if i in self.leaves:
@@ -229,10 +234,10 @@ def _read(nodes: tuple[Node, ...], stage: Stage) -> list[int]:
 
 @dataclass(frozen=True)
 class Forward:
-    """The forward schedule, and which values it keeps for the backward pass."""
+    """The forward schedule, and where it keeps what the backward pass reads."""
 
     schedule: Schedule
-    saved: tuple[int, ...]
+    saved: dict[int, Place]
     operands: dict[int, Place]  # operand of products -> where its values stay for the weight gradients
 
 
@@ -245,8 +250,8 @@ def forward(program: Program, derivative: Pullback | None) -> Forward:
     ]
     if program.output not in program.next:
         targets.append((program.output, Place("y", _width(program, program.output_width), "t")))
-    saved = () if derivative is None else _saved(program, derivative)
-    targets += [(i, Place(f"v{i}", _real(program, i), "t")) for i in saved]
+    saved = {} if derivative is None else _saved(program, derivative)
+    targets += saved.items()
     operands: dict[int, Place] = {}
     for node in program.nodes:
         if node.operation == "product":
@@ -262,20 +267,19 @@ def forward(program: Program, derivative: Pullback | None) -> Forward:
     return Forward(planner.plan(), saved, operands)
 
 
-def backward(program: Program, derivative: Pullback, saved: tuple[int, ...]) -> Schedule:
+def backward(program: Program, derivative: Pullback, saved: dict[int, Place]) -> Schedule:
     """Stages of the derivative of a step: adjoints in, gate and state adjoints out, parameters summed up."""
     leaves: dict[int, Place] = {}
     for i, node in enumerate(derivative.nodes):
         place = leaf_place(program, node)
         if place is not None:
             leaves[i] = place
-    for i in saved:
-        leaves[i] = Place(f"v{i}", _real(program, i), "t")
+    leaves |= saved
     for (name, width), i in zip(program.state.items(), program.next, strict=True):
         leaves.setdefault(i, Place(f"s.{name}", _width(program, width), "out"))
     widths = list(program.widths)
     for node in derivative.nodes[len(program.nodes) :]:
-        widths.append(_adjoint_width(program, node, widths, derivative))
+        widths.append(_adjoint_width(program, node, widths))
     targets = [(i, gate_place(program, name, "dx")) for name, i in derivative.gates.items()]
     targets += [(i, Place(f"D.{k}", _width(program, program.state[k]), "new")) for k, i in derivative.state.items()]
     sums = [(i, f"p.{k}") for k, i in derivative.parameters.items() if k in program.vectors]
@@ -316,7 +320,7 @@ def _real(program: Program, i: int) -> str:
     return program.widths[i] if program.widths[i] != "any" else "hidden"
 
 
-def _adjoint_width(program: Program, node: Node, widths: list[str], derivative: Pullback) -> str:
+def _adjoint_width(program: Program, node: Node, widths: list[str]) -> str:
     if node.operation == "adjoint":
         name = str(node.name).removeprefix("next.")
         return _width(program, program.output_width if name == "output" else program.state[name])
@@ -327,20 +331,35 @@ def _adjoint_width(program: Program, node: Node, widths: list[str], derivative: 
     return next(iter(sorted(found)), "any")
 
 
-def _saved(program: Program, derivative: Pullback) -> tuple[int, ...]:
-    """What the derivative reads and cannot compute again from states, parameters and other saved values.
+def _saved(program: Program, derivative: Pullback) -> dict[int, Place]:
+    """What the derivative reads and cannot compute again from states, parameters and other saved values: node, place.
 
-    A gate after its sigmoid or tanh is kept, not the sums before it; tanh(c) is computed again from c, which stays.
+    A gate after its sigmoid or tanh is kept, not the sums before it, and where possible in the memory of W x_t, which
+    has served by then; tanh(c) is computed again from c, which stays.
     """
     read = {a for n in derivative.nodes[len(program.nodes) :] for a in n.arguments if a < len(program.nodes)}
-    there = {i for i, n in enumerate(program.nodes) if n.operation in (*LEAF_KINDS, "constant")} | set(program.next)
-    saved = []
+    leaves = {i for i, n in enumerate(program.nodes) if n.operation in (*LEAF_KINDS, "constant")}
+    there = {i for i in leaves if program.nodes[i].operation != "gate" or i in read} | set(program.next)
+    saved: dict[int, Place] = {}
+    free = _free_gates(program, read)
     for i, node in enumerate(program.nodes):
         if i in there:
             continue
-        if node.operation not in ("product", "mean") and all(a in there for a in node.arguments):
+        if node.operation not in ("product", "mean", "gate") and all(a in there for a in node.arguments):
             there.add(i)
         elif i in read:
-            saved.append(i)
+            gate = free.get(i)
+            saved[i] = Place(f"v{i}", _real(program, i), "t") if gate is None else gate_place(program, gate, "x")
             there.add(i)
-    return tuple(saved)
+    return saved
+
+
+def _free_gates(program: Program, read: set[int]) -> dict[int, str]:
+    """Values of gates that may take the place of their W x_t: read by nobody else, in a step of a single stage."""
+    nodes = program.nodes
+    leaves = {i for i, n in enumerate(nodes) if n.operation in LEAF_KINDS}
+    single = all(n.operation != "mean" and (n.operation != "product" or n.arguments[0] in leaves) for n in nodes)
+    if not single or program.projects:
+        return {}
+    kept = {nodes[i].name for i in read if nodes[i].operation == "gate"}
+    return {i: gate for gate, i in program.gate_values.items() if gate not in kept and i >= 0 and i not in leaves}
