@@ -65,16 +65,6 @@ class Compiled:
         return tuple(pullback(self.program).state)
 
     @property
-    def adjoints(self) -> dict[str, tuple[str, int, int]]:
-        """For each matrix, the buffer, slot and number of slots of dL/d(its product)."""
-        groups = (g for g in self.back.schedule.matrices() if g.transposed)
-        found: dict[str, tuple[str, int, int]] = {}
-        for group in groups:
-            place = group.operand
-            found |= {name: (place.buffer, place.slot + k, place.slots) for k, name in enumerate(group.names)}
-        return found
-
-    @property
     def operands(self) -> dict[str, Place]:
         """For each matrix, where the values that it multiplied are kept."""
         nodes = self.program.nodes

@@ -306,26 +306,29 @@ class Memory:
         return buffer[0] if lengths is None else torch.where((lengths == 0)[:, None], buffer[0], 0.0)
 
     def _product_gradients(self, found: dict[str, Tensor | None]) -> None:
-        """U, c and further matrices: adjoints times operands over all steps."""
-        call, plan, program = self.call, self.call.plan, self.call.program
-        hidden, blocks = plan.sizes.hidden, {}
-        biases = {}
-        for name, (buffer, slot, slots) in call.code.adjoints.items():
-            wide = self.scratch[buffer].reshape(plan.steps * plan.batch, slots, -1)
-            to = call.width(program.products[name][1]) if name in program.products else hidden
-            d = wide[:, slot, :to]
-            operand = self._operand(call.code.operands[name])
-            gradient = multiply(d.mT, operand)
-            if name in program.products:
-                found[f"products.{name}"] = gradient
-            else:
+        """U, c and further matrices: adjoints times operands over all steps, one product for all of an operand."""
+        call, program = self.call, self.call.program
+        rows, hidden = self.call.plan.steps * self.call.plan.batch, self.call.plan.sizes.hidden
+        blocks: dict[str, Tensor] = {}
+        biases: dict[str, Tensor] = {}
+        for group in call.code.back.schedule.matrices():
+            place, width = group.operand, call.padded(group.depth[1])
+            adjoints = self.scratch[place.buffer].reshape(rows, -1)
+            adjoints = adjoints[:, place.slot * width : (place.slot + len(group.names)) * width]
+            products = multiply(adjoints.mT, self._operand(call.code.operands[group.names[0]]))
+            for k, name in enumerate(group.names):
+                gradient = products[k * width : k * width + call.width(group.depth[1])]
+                if name in program.products:
+                    found[f"products.{name}"] = gradient
+                    continue
                 blocks[name] = _diagonal(gradient, program.heads)
-                biases[name] = d.sum(0)
+                if name in program.recurrent_biased:
+                    biases[name] = adjoints[:, k * width : k * width + hidden].sum(0)
         if program.recurrent:
-            zero = torch.zeros(hidden, self.named["U"].shape[1], dtype=plan.dtype)
+            zero = torch.zeros(hidden, self.named["U"].shape[1], dtype=call.plan.dtype)
             found["U"] = torch.cat([blocks.get(g, zero) for g in program.recurrent])
         if program.recurrent_biased:
-            nothing = torch.zeros(hidden, dtype=plan.dtype)
+            nothing = torch.zeros(hidden, dtype=call.plan.dtype)
             found["c"] = torch.cat([biases.get(g, nothing) for g in program.recurrent_biased])
 
     def _operand(self, place: Place) -> Tensor:
