@@ -95,7 +95,7 @@ def step(
 ) -> tuple[Tensor, Any]:
     """One time step: x (B, F) -> output (B, O) and the next state; folding it over a sequence equals `scan`."""
     plain = engine in ("auto", "compiled") and x is not None and state is not None and not noise and capture is None
-    if plain and x is not None and not torch.is_grad_enabled() and not _looked_into(()):
+    if plain and x is not None and not torch.is_grad_enabled() and not looked_into(()):
         program = trace(cell)
         known = stepper.find(program, weights, x, state)
         if known is not None:
@@ -204,11 +204,11 @@ def _planned(
     tensors = (like, *weights.as_dict().values(), *state)
     gradient = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
     plan = Plan(program, sizes, batch, count, like.dtype, like.device, xs is not None, ragged, reverse, gradient,
-                bool(noise), _looked_into(tensors), capture.names if capture else ())  # fmt: skip
+                bool(noise), looked_into(tensors), capture.names if capture else ())  # fmt: skip
     return plan, state
 
 
-def _looked_into(tensors: tuple[Tensor, ...]) -> bool:
+def looked_into(tensors: tuple[Tensor, ...]) -> bool:
     """Whether vmap or forward-mode differentiation looks into this call, which only the reference lets them."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return True
