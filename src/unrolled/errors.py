@@ -1,13 +1,13 @@
 """What can go wrong, as one tree; every message is one sentence: what was given, what is needed, what to do.
 
-    UnrolledError
-    ├── CellError       a cell's equations cannot be used
-    ├── EngineError     an engine was asked for by name and cannot take the call
-    ├── ArgumentError   a value or a shape handed to a function does not fit (also a ValueError)
-    │   └── UsageError  the command line is at fault (exit code 2)
-    ├── DataError       a file or a row of the user's data is at fault (also a ValueError)
-    ├── RunError        a run folder cannot be read, written or resumed
-    └── TrainingError   the numbers went wrong while training
+UnrolledError
+├── CellError       a cell's equations cannot be used
+├── EngineError     an engine was asked for by name and cannot take the call
+├── ArgumentError   a value or a shape handed to a function does not fit (also a ValueError)
+│   └── UsageError  the command line is at fault (exit code 2)
+├── DataError       a file or a row of the user's data is at fault (also a ValueError)
+├── RunError        a run folder cannot be read, written or resumed
+└── TrainingError   the numbers went wrong while training
 """
 
 from __future__ import annotations
