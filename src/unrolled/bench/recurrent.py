@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -70,10 +71,17 @@ SHAPES = (Shape(100, 1, 64, 64), Shape(100, 32, 64, 128), Shape(50, 64, 128, 256
 Answer = tuple[Tensor, ...]
 
 
-def compare(shapes: tuple[Shape, ...] = SHAPES, rounds: int = 5, *, cells: Mapping[str, Cell] = CELLS) -> Iterator[Row]:
+def compare(
+    shapes: tuple[Shape, ...] = SHAPES,
+    rounds: int = 5,
+    *,
+    cells: Mapping[str, Cell] = CELLS,
+    longest: float = math.inf,
+) -> Iterator[Row]:
     """A row for each cell, shape and phase; EngineError where the contestants do not agree, and nothing is timed.
 
-    A cell under the name of one of `TWINS` has torch.nn for its baseline, any other the reference engine.
+    A cell under the name of one of `TWINS` has torch.nn for its baseline, any other the reference engine. A contestant
+    that has taken more than `longest` seconds at one shape and phase runs no more rounds there.
     """
     for name, cell in cells.items():
         for shape in shapes:
@@ -84,7 +92,7 @@ def compare(shapes: tuple[Shape, ...] = SHAPES, rounds: int = 5, *, cells: Mappi
             for phase, contestants in _phases(forwards, [xs, *parameters]).items():
                 difference = _check(name, shape, phase, contestants)
                 flops = PASSES[phase] * 2 * shape.steps * shape.batch * matrices
-                yield Row(name, shape, phase, difference, interleave(contestants, rounds), flops)
+                yield Row(name, shape, phase, difference, interleave(contestants, rounds, longest), flops)
 
 
 Forwards = dict[str, Callable[[], Tensor]]
