@@ -1,0 +1,136 @@
+"""The project's own benchmarks still run: each with `--quick`, on data that it makes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+Find = Callable[[str], ModuleType]
+SCRIPTS = ("shakespeare", "sentiment", "surnames", "memory", "engines")
+
+
+@pytest.fixture
+def benchmark_named(monkeypatch: pytest.MonkeyPatch) -> Find:
+    """Import a script of benchmarks/ as it is when started from there."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+    def find(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return find
+
+
+def run(module: ModuleType, name: str, results: Path, *more: str) -> dict[str, Any]:
+    assert module.main(["--quick", "--results", str(results), *more]) == 0
+    return json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def check(result: dict[str, Any], tmp_path: Path) -> None:
+    assert result["quick"]
+    assert result["claims"]
+    assert all(len(row) == len(result["table"]["columns"]) for row in result["table"]["rows"])
+    if result["picture"]:
+        assert (tmp_path / result["picture"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_shakespeare(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("shakespeare"), "shakespeare", tmp_path)
+    check(result, tmp_path)
+    (row,) = result["table"]["rows"]
+    # Made text with about 0.6 nats in it, of 26 letters that chance alone would leave at 3.3.
+    assert 0.5 < row[1] < 3.2
+    # Read at once from beginning to end, and at sixteen places at once with a run-up.
+    assert row[1] == pytest.approx(row[2], rel=0.02)
+
+
+def test_sentiment(benchmark_named: Find, tmp_path: Path) -> None:
+    check(run(benchmark_named("sentiment"), "sentiment", tmp_path, "--seeds", "1"), tmp_path)
+
+
+def test_surnames(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("surnames"), "surnames", tmp_path, "--seeds", "1")
+    check(result, tmp_path)
+    # 150 made names; the twenty that are in the file twice are counted once.
+    assert int(result["remarks"].rsplit(maxsplit=2)[-2]) <= 150
+
+
+def test_memory(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("memory"), "memory", tmp_path)
+    check(result, tmp_path)
+    assert [row[0] for row in result["table"]["rows"]] == ["rnn", "lstm", "gru"]
+
+
+def test_the_adding_problem_and_what_chance_makes_of_it(benchmark_named: Find) -> None:
+    memory = benchmark_named("memory")
+    batches = memory.FreshBatches(steps=20, seed=3)
+    inputs, sums = next(batches.epoch(2, start=4))
+    assert inputs.shape == (memory.BATCH, 20, 2)
+    marks = inputs[..., 1]
+    assert (marks[:, :10].sum(1) == 1).all()
+    assert (marks[:, 10:].sum(1) == 1).all()
+    assert sums == pytest.approx((inputs[..., 0] * marks).sum(1))
+    again, other = next(batches.epoch(2, start=4))[0], next(batches.epoch(2, start=5))[0]
+    assert (again == inputs).all()
+    assert not (other == inputs).all()
+    _, many = memory.adding(20_000, 20, np.random.default_rng(0))
+    assert float((many - 1).square().mean()) == pytest.approx(memory.CHANCE, rel=0.05)
+
+
+def test_engines(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("engines"), "engines", tmp_path)
+    check(result, tmp_path)
+    assert len(result["table"]["rows"]) == 4 * 2 * 2
+
+
+def test_a_full_run_without_the_real_data_says_where_it_is(
+    benchmark_named: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNROLLED_DATA", str(tmp_path / "none"))
+    with pytest.raises(SystemExit, match="set UNROLLED_DATA"):
+        benchmark_named("surnames").main(["--results", str(tmp_path)])
+
+
+def test_claims_are_reached_from_the_right_side(benchmark_named: Find) -> None:
+    claim = benchmark_named("reporting").Claim
+    assert claim("error", 0.5, 1.0, most=True).reached
+    assert not claim("error", 1.5, 1.0, most=True).reached
+    assert claim("accuracy", 1.5, 1.0).reached
+    assert not claim("accuracy", float("nan"), 1.0).reached
+    assert not claim("error", float("nan"), 1.0, most=True).reached
+    assert str(claim("error", 1.5, 1.0, most=True)) == "error: 1.5 (at most 1: missed)"
+
+
+def test_a_missed_target_is_told_in_the_exit_code(benchmark_named: Find, tmp_path: Path) -> None:
+    reporting = benchmark_named("reporting")
+    options = reporting.parse(reporting.parser("A test."), ["--results", str(tmp_path)])
+
+    def told(value: float) -> int:
+        table, claim = reporting.Table(("a",), ((1,),)), reporting.Claim("accuracy", value, 0.8)
+        return reporting.report("surnames", options, [claim], table=table, begin=0.0, remarks="Title.\n\nText.")
+
+    assert (told(0.9), told(0.7)) == (0, 1)
+    summary = benchmark_named("summary")
+    assert summary.main(["--results", str(tmp_path), "--page", str(tmp_path / "page.md")]) == 0
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "## Title\n\nText.\n" in page
+    assert "| accuracy | 0.7 | at least 0.8 | **no** |" in page
+    assert page.count("Not measured yet.") == len(SCRIPTS) - 1
+
+
+def test_the_page_of_results_is_what_the_results_say(benchmark_named: Find) -> None:
+    summary = benchmark_named("summary")
+    written = summary.PAGE.read_text(encoding="utf-8")
+    assert written == summary.page(summary.RESULTS, summary.PAGE.parent), "run benchmarks/summary.py"
+
+
+def test_every_script_is_tested() -> None:
+    helpers = {"reporting", "pictures", "summary"}
+    assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == {*SCRIPTS, *helpers}
