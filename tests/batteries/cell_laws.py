@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from batteries.equations import evaluate
 from batteries.random_case import RandomCase, assert_close, gradients, random_case
 from unrolled.cell import Cell, Leaves, Products, Program, ProgramCell, Pullback, pullback, run, to_text, trace
-from unrolled.engine import scan, step
+from unrolled.engine import explain, scan, step
 
 
 def folding_steps_equals_scan(cell: Cell) -> None:
@@ -42,21 +43,27 @@ def rows_are_independent(cell: Cell) -> None:
     assert_close([permuted, *moved], [outputs[order], *(s[order] for s in last)])
 
 
+def engines(case: RandomCase, lengths: Tensor | None = None) -> list[str]:
+    """Every engine that takes the cell."""
+    refusals = explain(case.cell, case.weights, case.xs, lengths=lengths, engine="reference").refusals
+    return ["reference", *(name for name, reason in refusals.items() if reason == "reference was asked for")]
+
+
 def padding_changes_nothing(cell: Cell) -> None:
     """Whatever lies past a row's end, also NaN, leaves outputs, state and every gradient alone."""
     case = random_case(cell, batch=4, steps=6)
     lengths = torch.tensor([6, 2, 0, 5])
-    for reverse in (False, True):
+    for engine, reverse in product(engines(case, lengths), (False, True)):
         dirty = case.xs.detach().clone()
         for row, length in enumerate(lengths):
             dirty[row, length:] = float("nan")
         dirty.requires_grad_()
-        outputs, last = scan(cell, case.weights, dirty, case.state, lengths=lengths, reverse=reverse)
+        outputs, last = scan(cell, case.weights, dirty, case.state, lengths=lengths, reverse=reverse, engine=engine)
         found = gradients(outputs, last, [*case.named.values(), dirty, *case.state])
         rows_out, rows_last = [], []
         for row, length in enumerate(lengths):
             state = type(case.state)(*(s[row : row + 1] for s in case.state))
-            y, end = scan(cell, case.weights, case.xs[row : row + 1, :length], state, reverse=reverse)
+            y, end = scan(cell, case.weights, case.xs[row : row + 1, :length], state, reverse=reverse, engine=engine)
             rows_out.append(torch.cat([y, y.new_zeros(1, 6 - int(length), y.shape[2])], 1))
             rows_last.append(end)
         joined = type(case.state)(*(torch.cat(parts) for parts in zip(*rows_last, strict=True)))

@@ -137,6 +137,17 @@ def test_best_weights_are_kept(metric, best):
     assert not toy.module.training
 
 
+def test_early_best_is_provisional_until_the_training_settles():
+    def kept(settle, values):
+        return Trainer(Toy(values=values), Source(), settings(settle=settle)).fit().best_step
+
+    assert kept(0.0, [3.0, 1.0, 2.0, 1.5, 1.7]) == 8
+    assert kept(0.5, [3.0, 1.0, 2.0, 1.5, 1.7]) == 16
+    assert kept(0.5, [3.0, 1.0, 2.0, 2.0, 2.1]) == 12
+    assert kept(0.5, [3.0, 1.0, float("nan"), float("nan"), float("nan")]) == 8
+    assert kept(1.0, [3.0, 1.0, 2.0, 1.5, 1.7]) == 17
+
+
 def test_patience_ends_training():
     recorder = Recorder()
     toy = Toy(values=[3.0, 2.0, 2.5, 2.0, 0.0])

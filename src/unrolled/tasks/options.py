@@ -76,6 +76,7 @@ class NetworkOptions:
     clip: float = option(1.0, "largest norm of the gradient")
     ema: float = option(0.0, "factor of a moving average of the weights, which is then what is kept; 0: none")
     patience: int = option(0, "evaluations without gain before stopping early; 0: never")
+    settle: float = option(0.0, "share of the training before which the best weights are provisional")
     validation: float = option(0.1, "share of the data held out where no validation file is given")
 
 
@@ -131,6 +132,7 @@ class ClassifyOptions(SequenceOptions):
     batch_size: int = option(64, "sequences in a batch")
     learning_rate: float = option(2e-3, "highest learning rate")
     lowercase: bool | None = option(None, "read capital letters as small ones; default: where words are classified")
+    settle: float = option(0.5, "share of the training before which the best weights are provisional")
     ema: float = option(0.995, "factor of a moving average of the weights, which is then what is kept; 0: none")
 
 

@@ -186,6 +186,7 @@ def settings_of(model: TaskModel[Any], steps: int, options: NetworkOptions, comm
         max_time=common.max_time,
         metric=model.metric,
         patience=options.patience or None,
+        settle=options.settle,
         seed=common.seed,
         threads=common.threads,
         ema=options.ema or None,

@@ -233,10 +233,17 @@ class Trainer:
         name = self.settings.metric
         if name not in metrics:
             raise ArgumentError(f"metric={name!r} is not measured here; choose one of {', '.join(metrics)}")
-        value, best = metrics[name], self._position.best_metrics.get(name)
+        position = self._position
+        value, best = metrics[name], position.best_metrics.get(name)
         if not math.isfinite(value):
             return False
+        if self._settled(position.step) and not self._settled(position.best_step or 0):
+            return True
         return best is None or (value > best if self.settings.larger_is_better else value < best)
+
+    def _settled(self, step: int) -> bool:
+        plan = self._position.plan
+        return plan is not None and step >= self.settings.settle * plan.total_steps
 
     def _checkpoint_due(self) -> bool:
         every, steps = self.settings.checkpoint_every, self.settings.checkpoint_steps

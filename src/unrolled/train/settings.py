@@ -45,6 +45,9 @@ class TrainSettings:
     """Which way `metric` is better; None: known from its name."""
     patience: int | None = None
     """Evaluations without a better `metric` before training stops."""
+    settle: float = 0.0
+    """Share of the steps before which the best evaluation is provisional: the first one after it takes its place. On a
+    small validation part an early lucky one would otherwise win over weights that the whole schedule has trained."""
     evaluate_every: int | None = None
     """Steps; None: once an epoch, under `max_time` as often as a tenth of the time allows."""
     checkpoint_every: float | None = 60.0
@@ -75,7 +78,15 @@ class TrainSettings:
                 raise ArgumentError(f"{name}={value} must be above zero; give a larger number or leave it out")
 
     def _check_ranges(self) -> None:
-        upper = {"final_fraction": 1.0, "momentum": 1.0, "ema": 1.0, "weight_decay": None, "warmup": None, "seed": None}
+        upper = {
+            "final_fraction": 1.0,
+            "settle": 1.0,
+            "momentum": 1.0,
+            "ema": 1.0,
+            "weight_decay": None,
+            "warmup": None,
+            "seed": None,
+        }
         for name, most in upper.items():
             value = getattr(self, name)
             if value is not None and not (value >= 0 and (most is None or value <= most)):
