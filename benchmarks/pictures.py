@@ -20,7 +20,7 @@ def draw(
     logarithmic: bool = False,
 ) -> None:
     """Write curves by name over one pair of axes, with a dotted line at each target."""
-    figure = Figure(figsize=(6.4, 3.6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(7.2, 3.6), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     for name, points in curves.items():
         if points:
@@ -30,5 +30,5 @@ def draw(
     axes.set(xlabel=labels[0], ylabel=labels[1])
     if logarithmic:
         axes.set_yscale("log")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]  # matplotlib's own

@@ -67,7 +67,7 @@ def cells(seed: int, row: dict[str, Any]) -> tuple[float | int, ...]:
 
 
 def curves(run: Path) -> dict[str, list[tuple[float, float]]]:
-    """Loss over seconds of both parts, from the run's metrics.jsonl; the first evaluation, of chance, is left out."""
+    """Loss over seconds of both parts, from the run's metrics.jsonl."""
     found: dict[str, list[tuple[float, float]]] = {}
     for part, name in (("train", "training part"), ("valid", "validation part")):
         rows = [row for row in read_metrics(run) if row.get("part") == part and row.get("loss") is not None]
