@@ -78,9 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     picture = None
     if options.results is not None:
         picture = "engines.png"
-        draw(
-            options.results / picture, ("shape", "baseline / compiled"), curves(rows), targets=(1.0,), logarithmic=True
-        )
+        axes = ("shape, in the order of the table", "time of the baseline / compiled")
+        draw(options.results / picture, axes, curves(rows), logarithmic=True)
     table = Table(COLUMNS, tuple(line(row, limit) for row in rows))
     claims = [*ratios(rows), *shares(rows, limit)]
     remarks = f"{__doc__}\nThe limit here: {limit / 1e9:.0f} GFLOP/s on {torch.get_num_threads()} threads."
@@ -132,17 +131,8 @@ def line(row: Row, limit: float) -> tuple[str | float | int, ...]:
     """A line of the table; ratio, GFLOP/s and share of the limit are the compiled engine's."""
     speed = row.speed("compiled")
     times = (milliseconds(name)(row) for name in TIMED)
-    ratio, difference = round(row.ratio("compiled"), 2), f"{row.difference:.0e}"
-    return (
-        row.cell,
-        str(row.shape),
-        row.phase,
-        *times,
-        ratio,
-        round(speed / 1e9, 1),
-        f"{speed / limit:.0%}",
-        difference,
-    )
+    found = round(row.ratio("compiled"), 2), round(speed / 1e9, 1), f"{speed / limit:.0%}", f"{row.difference:.0e}"
+    return (row.cell, str(row.shape), row.phase, *times, *found)
 
 
 def curves(rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
