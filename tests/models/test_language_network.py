@@ -149,3 +149,28 @@ class TestErrors:
     def test_rates(self) -> None:
         with pytest.raises(ArgumentError, match=r"dropout is 1\.0"):
             build(dropout=1.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"tied": True}, {"adaptive": True}])
+def test_the_loss_is_the_cross_entropy_of_the_logits(options: dict[str, Any]) -> None:
+    torch.manual_seed(5)
+    network = LanguageNetwork(40, 16, Recurrent(cells.GRU(), 16, 20), **options).double()
+    x, targets, lengths = ids(), ids().flip(0), torch.tensor([7, 0, 4])
+    targets[0, 2] = -100
+    found, state = network.loss(x, targets, None, lengths)
+    logits, after = network(x, None, lengths)
+    close(state, after)
+    counted = (torch.arange(7) < lengths[:, None]) & (targets != -100)
+    wanted = functional.cross_entropy(logits[counted], targets[counted])
+    close(found, wanted)
+    weights = list(network.parameters())
+    close(torch.autograd.grad(found, weights), torch.autograd.grad(wanted, weights))
+    each, _ = network.loss(x, targets, None, lengths.tolist(), reduction="none")
+    assert each.shape == (3, 7)
+    assert not each[~counted].any()
+    close(each.sum() / counted.sum(), wanted)
+
+
+def test_an_adaptive_output_cannot_be_tied() -> None:
+    with pytest.raises(ArgumentError, match="leave tied or adaptive out"):
+        build(tied=True, adaptive=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from unrolled.layers.accelerate import accelerate
 from unrolled.layers.captures import Captures
 from unrolled.layers.explain import LayerExplanation, explain
+from unrolled.layers.output import IGNORED, AdaptiveOutput, Output
 from unrolled.layers.pooling import Pooling
 from unrolled.layers.recurrent import Recurrent, Structure
 from unrolled.layers.regularisation import Regularisation
@@ -12,8 +13,11 @@ from unrolled.layers.state import State, map_state, where_state
 from unrolled.layers.unroll import Unrolled, unroll
 
 __all__ = [
+    "IGNORED",
+    "AdaptiveOutput",
     "Captures",
     "LayerExplanation",
+    "Output",
     "Pooling",
     "Recurrent",
     "Regularisation",

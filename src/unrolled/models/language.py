@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from unrolled.errors import ArgumentError
-from unrolled.layers import Captures, Recurrent
+from unrolled.layers import IGNORED, AdaptiveOutput, Captures, Output, Recurrent
 from unrolled.layers.regularisation import check_rate, drop
 from unrolled.layers.state import State
 from unrolled.models.embedding import Embedding
@@ -20,8 +21,10 @@ class LanguageNetwork(nn.Module):
       without bias stands between.
     - `dropout`: of single features after the embedding and before the output matrix.
     - `embedding_dropout`: of whole words (see `Embedding`).
+    - `adaptive`: rare words are scored in small spaces (see `AdaptiveOutput`); the logits are then log-probabilities.
 
-    Raises ArgumentError if the recurrent layers do not read E features or if they are bidirectional.
+    Raises ArgumentError if the recurrent layers do not read E features, if they are bidirectional, or for an adaptive
+    output that is tied or too small.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class LanguageNetwork(nn.Module):
         dropout: float = 0.0,
         embedding_dropout: float = 0.0,
         vectors: Tensor | None = None,
+        adaptive: bool = False,
     ) -> None:
         super().__init__()
         check_rate("dropout", dropout)
@@ -46,13 +50,19 @@ class LanguageNetwork(nn.Module):
             raise ArgumentError(
                 "a language model may not see what comes next; build the recurrent layer with bidirectional=False."
             )
+        if tied and adaptive:
+            raise ArgumentError("an adaptive output has its own matrices for rare words; leave tied or adaptive out.")
         self.embedding = Embedding(vocabulary_size, embedding_size, vectors=vectors, dropout=embedding_dropout)
         self.recurrent = recurrent
         self.tied = tied
         self.dropout = dropout
         width = recurrent.output_size
         self.project = nn.Linear(width, embedding_size, bias=False) if tied and width != embedding_size else None
-        self.output = nn.Linear(embedding_size if tied else width, vocabulary_size)
+        self.output: Output | AdaptiveOutput
+        if adaptive:
+            self.output = AdaptiveOutput(width, vocabulary_size)
+            return
+        self.output = Output(embedding_size if tied else width, vocabulary_size)
         if tied:
             if vectors is None:
                 # Entries of size 1 suit an input but would make the first scores far too sure (Merity et al. 2018).
@@ -61,7 +71,7 @@ class LanguageNetwork(nn.Module):
 
     @property
     def vocabulary_size(self) -> int:
-        return self.output.out_features
+        return len(self.embedding.weight)
 
     def initial_state(self, batch: int) -> State:
         """The state before the first symbol."""
@@ -77,6 +87,27 @@ class LanguageNetwork(nn.Module):
     ) -> tuple[Tensor, State]:
         features, state = self.features(ids, state, lengths, capture=capture)
         return self.output(features), state
+
+    def loss(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        *,
+        reduction: str = "mean",
+    ) -> tuple[Tensor, State]:
+        """Cross-entropy in nats of targets (B, T) given ids (B, T), and the state; never holds all logits.
+
+        What lies past a row's length and targets of -100 do not count. `reduction` is "mean", "sum" or "none", which
+        gives (B, T).
+        """
+        features, state = self.features(ids, state, lengths)
+        if lengths is not None:
+            steps = torch.arange(targets.shape[1], device=targets.device)
+            past = steps >= torch.as_tensor(lengths, device=targets.device)[:, None]
+            targets = targets.masked_fill(past, IGNORED)
+        return self.output.cost(features, targets, reduction=reduction), state
 
     def features(
         self,
