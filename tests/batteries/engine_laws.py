@@ -46,7 +46,7 @@ def check_engine(engine: str, cell: Cell, case: Case, dtype: torch.dtype = torch
     lengths = None
     if case.ragged:
         lengths = torch.randint(0, case.steps + 1, (case.batch,), generator=torch.Generator().manual_seed(seed))
-        lengths[-1], lengths[0] = 0, case.steps
+        lengths[-1], lengths[1], lengths[0] = 0, case.steps - 1, case.steps
 
     def results(kind: torch.dtype, name: str) -> list[torch.Tensor]:
         made = random_case(cell, dtype=kind, seed=seed, **sizes)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from batteries.cell_laws import printed_equations_equal_the_trace
 from unrolled import cells
 from unrolled.cell import (
     Cell,
@@ -161,3 +162,42 @@ def test_every_cell_says_where_it_comes_from(name: str) -> None:
     text = type(cells.by_name(name)).__doc__ or ""
     assert "States:" in text
     assert any(year in text for year in map(str, range(1986, 2027)))
+
+
+class Twice(Cell):
+    """U h is used inside a sum with W x and outside of one, and a quotient of products must keep its brackets."""
+
+    gates = ("h",)
+    state = state(h="output")
+
+    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
+        a = tanh(x.h + u.h)
+        h = a / (2.0 + a * s.h * (1.0 + u.h * u.h)) - (a - s.h) / (3.0 + a * a)
+        return h, self.next(h=h)
+
+
+def test_a_product_outside_the_sum_has_its_own_bias() -> None:
+    assert trace(Twice()).recurrent_biased == ("h",)
+
+
+def test_brackets_stay_where_they_matter() -> None:
+    printed_equations_equal_the_trace(Twice())
+    last = to_text(trace(Twice())).splitlines()[-1]
+    assert last.startswith("h[t] = a / (2 + a ⊙ h[t-1] ⊙ (1 + (U_h h[t-1] + c_h) ⊙ (U_h h[t-1] + c_h)))")
+    assert last.endswith(" - (a - h[t-1]) / (3 + a ⊙ a)")
+
+
+class Quotient(Twice):
+    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
+        h = x.h / (tanh(u.h) * tanh(s.h))
+        return h, self.next(h=h)
+
+
+def test_a_divisor_that_is_a_product_has_brackets() -> None:
+    printed_equations_equal_the_trace(Quotient())
+
+
+def test_what_zoneout_keeps_is_what_is_put_out() -> None:
+    zoned = zoneout(trace(cells.LSTM()), {"h": 0.1})
+    assert zoned.output == zoned.next[0]
+    assert zoned.output != trace(cells.LSTM()).output

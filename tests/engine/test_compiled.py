@@ -1,12 +1,27 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from batteries import ENGINE_CASES, Case, check_engine
 from batteries.random_case import assert_close, random_case
 from unrolled import cells
-from unrolled.cell import Cell, ProgramCell, recurrent_dropout, trace, zoneout
+from unrolled.cell import (
+    Cell,
+    ProgramCell,
+    exp,
+    greater,
+    mean,
+    recurrent_dropout,
+    sigmoid,
+    state,
+    tanh,
+    trace,
+    vector,
+    zoneout,
+)
 from unrolled.engine import step
 from unrolled.engine.cpu import memory, stepper
 
@@ -49,13 +64,13 @@ def test_inference_equals_reference(name: str, batch: int, steps: int) -> None:
 def test_steps_laid_out_beforehand_equal_the_reference(name: str) -> None:
     case = random_case(CELLS[name], batch=2, steps=6, hidden=16, output=8)
     wanted, end = case.scan(engine="reference")
-    state, parts = case.state, []
+    now, parts = case.state, []
     with torch.no_grad():
         for t in range(6):
-            y, state = step(case.cell, case.weights, case.xs[:, t], state)
+            y, now = step(case.cell, case.weights, case.xs[:, t], now)
             parts.append(y)
-        assert stepper.find(case.program, case.weights, case.xs[:, 0], state) is not None
-    assert_close([torch.stack(parts, 1), *state], [wanted, *end])
+        assert stepper.find(case.program, case.weights, case.xs[:, 0], now) is not None
+    assert_close([torch.stack(parts, 1), *now], [wanted, *end])
 
 
 def test_changed_parameters_are_seen_at_once() -> None:
@@ -70,3 +85,36 @@ def test_changed_parameters_are_seen_at_once() -> None:
         wanted, _ = step(case.cell, case.weights, case.xs[:, 0], case.state, engine="reference")
     assert_close([changed], [wanted])
     assert not torch.equal(changed, first)
+
+
+class Forgetful(Cell):
+    """No state goes on, one gate has no gradient, a constant is a next state, and one gate is never read."""
+
+    gates = ("a", "b", "unread")
+    state = state(h="output", k="hidden")
+    vectors = {"idle": vector(0.5)}
+
+    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
+        h = tanh(x.a) * greater(x.b, 0.0)
+        return h, self.next(h=h, k=1.0)
+
+
+class Deep(Cell):
+    """Two products in a row, a mean of a state, a further square matrix, and an output that is no state."""
+
+    gates = ("a", "b")
+    state = state(h="output", m="hidden")
+    products = {"q": ("hidden", "hidden")}
+
+    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
+        a = sigmoid(x.a + u.a)
+        b = tanh(x.b + u("b", a * s.h) + mean(s.m))
+        m = 0.5 * s.m + u("q", tanh(b))
+        return exp(-m * m) * b, self.next(h=b + 0.1 * m, m=m)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("case", ENGINE_CASES, ids=str)
+@pytest.mark.parametrize("cell", [Forgetful(), Deep()], ids=lambda c: type(c).__name__)
+def test_odd_cells(cell: Cell, case: Case, dtype: torch.dtype) -> None:
+    check_engine("compiled", cell, case, dtype)

@@ -55,16 +55,6 @@ class Compiled:
     plan: Forward
 
     @property
-    def back_gates(self) -> tuple[str, ...]:
-        """Gates that have a gradient."""
-        return tuple(pullback(self.program).gates)
-
-    @property
-    def back_states(self) -> tuple[str, ...]:
-        """States whose old value has a gradient."""
-        return tuple(pullback(self.program).state)
-
-    @property
     def operands(self) -> dict[str, Place]:
         """For each matrix, where the values that it multiplied are kept."""
         nodes = self.program.nodes

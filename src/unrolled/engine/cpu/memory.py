@@ -259,12 +259,7 @@ class Memory:
         call, plan, program = self.call, self.call.plan, self.call.program
         gates, hidden, padded = len(program.gates), plan.sizes.hidden, call.padded("hidden")
         found: dict[str, Tensor | None] = {}
-        dx = self.scratch["dx"].reshape(-1, gates * padded) if "dx" in self.scratch else None
-        if dx is None:
-            dx = torch.zeros(plan.steps * plan.batch, gates * padded, dtype=plan.dtype)
-        for g, gate in enumerate(program.gates):
-            if gate not in call.code.back_gates:
-                dx[:, g * padded : (g + 1) * padded] = 0.0
+        dx = self.scratch["dx"].reshape(-1, gates * padded)
         flat = call.sort(xs, 1).reshape(plan.steps * plan.batch, -1)
         if call.sorted_lengths is not None:
             ended = torch.arange(plan.steps)[:, None] >= call.sorted_lengths
@@ -290,20 +285,9 @@ class Memory:
     def _state_gradient(self, name: str) -> Tensor:
         """The two buffers took turns; a row that ended early in a reverse pass stopped at its own turn."""
         buffer, plan = self.scratch[f"D.{name}"], self.call.plan
-        if name not in self.call.code.back_states:
-            return (
-                torch.zeros_like(buffer[0])
-                if plan.steps and self.call.sorted_lengths is None
-                else self._untouched(buffer)
-            )
         if plan.reverse and self.call.sorted_lengths is not None:
             return buffer[self.call.sorted_lengths % 2, torch.arange(plan.batch)]
         return buffer[plan.steps % 2]
-
-    def _untouched(self, buffer: Tensor) -> Tensor:
-        """No gradient goes through a step, but a row without steps hands its own on."""
-        lengths = self.call.sorted_lengths
-        return buffer[0] if lengths is None else torch.where((lengths == 0)[:, None], buffer[0], 0.0)
 
     def _product_gradients(self, found: dict[str, Tensor | None]) -> None:
         """U, c and further matrices: adjoints times operands over all steps, one product for all of an operand."""

@@ -280,10 +280,16 @@ def backward(program: Program, derivative: Pullback, saved: dict[int, Place]) ->
     widths = list(program.widths)
     for node in derivative.nodes[len(program.nodes) :]:
         widths.append(_adjoint_width(program, node, widths))
-    targets = [(i, gate_place(program, name, "dx")) for name, i in derivative.gates.items()]
-    targets += [(i, Place(f"D.{k}", _width(program, program.state[k]), "new")) for k, i in derivative.state.items()]
+    # what has no gradient gets a zero: its memory is read in the next step and in the products after the last
+    zero = len(derivative.nodes)
+    nodes = (*derivative.nodes, Node("constant", value=0.0))
+    widths.append("any")
+    targets = [(derivative.gates.get(g, zero), gate_place(program, g, "dx")) for g in program.gates]
+    targets += [
+        (derivative.state.get(k, zero), Place(f"D.{k}", _width(program, w), "new")) for k, w in program.state.items()
+    ]
     sums = [(i, f"p.{k}") for k, i in derivative.parameters.items() if k in program.vectors]
-    return Planner(derivative.nodes, tuple(widths), leaves, targets, sums).plan()
+    return Planner(nodes, tuple(widths), leaves, targets, sums).plan()
 
 
 def gate_place(program: Program, gate: str, buffer: str) -> Place:
