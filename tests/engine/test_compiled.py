@@ -16,6 +16,7 @@ from unrolled.cell import (
     mean,
     recurrent_dropout,
     sigmoid,
+    sqrt,
     state,
     tanh,
     trace,
@@ -113,8 +114,19 @@ class Deep(Cell):
         return exp(-m * m) * b, self.next(h=b + 0.1 * m, m=m)
 
 
+class Dividing(Cell):
+    """0 / 0 where everything is 0, as it is in the lanes past the last unit: that must not get into any sum."""
+
+    gates = ("h",)
+    state = state(h="output")
+
+    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
+        h = tanh(x.h + u.h) / (sqrt(x.h * x.h + s.h * s.h) / 0.5)
+        return h, self.next(h=tanh(h))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("case", ENGINE_CASES, ids=str)
-@pytest.mark.parametrize("cell", [Forgetful(), Deep()], ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize("cell", [Forgetful(), Deep(), Dividing()], ids=lambda c: type(c).__name__)
 def test_odd_cells(cell: Cell, case: Case, dtype: torch.dtype) -> None:
     check_engine("compiled", cell, case, dtype)
