@@ -189,7 +189,7 @@ def _exponential(x: Vec, table: coefficients.Table, sign: float = 1.0, bias: int
 
 def exp(x: Vec) -> Vec:
     """e^x; 0 where that is below the normal numbers."""
-    low, high = (-87.33654, 88.72284) if x.kind.dtype == "float32" else (-708.3964185322641, 709.782712893384)
+    low, high = (-87.33654, 88.72283) if x.kind.dtype == "float32" else (-708.3964185322641, 709.782712893384)
     p, exponent = _exponential(x, coefficients.EXP)
     value = x.from_bits(x.builder.add(p.bits, exponent))
     value = x.select(x.compare("<", low), 0.0, value)
@@ -256,7 +256,7 @@ def softplus(x: Vec) -> Vec:
     size = x.call("llvm.fabs")
     p, exponent = _exponential(size, coefficients.EXP, -1.0)
     u = x.from_bits(x.builder.add(p.bits, exponent))
-    u = x.select(size.compare("<", low), u, 0.0)
+    u = x.select(size.compare("<=", low), u, 0.0)
     return relu(x) + _twice_artanh(u / (u + 2.0), coefficients.LOG1P)
 
 
