@@ -176,3 +176,9 @@ def test_refusals(train: Any, model: ClassifyTask, files: Path, runs: Path, tmp_
     assert not (tmp_path / "r").exists()
     with pytest.raises(ArgumentError, match="sequence 1 is int, this model reads texts"):
         model.encode([3])
+
+
+def test_a_training_without_an_evaluation_is_measured_all_the_same(train: Any, tmp_path: Path) -> None:
+    result = train("classify", tmp_path / "run", options=QUICK, max_time=1e-9)
+    assert result.training.metrics == {}
+    assert 0.0 <= result.valid["accuracy"] <= 1.0

@@ -283,7 +283,8 @@ def _measured(
     model: TaskModel[Any], parts: Parts[Any], training: TrainResult, config: Config, run: Path | None
 ) -> RunResult:
     """The result of a training, with the metrics of the parts also in its config."""
-    valid = training.metrics  # of the weights that the model now has
+    # a training too short for one evaluation has not measured the weights that the model now has
+    valid = training.metrics or ({} if parts.valid is None else model.measure(parts.valid))
     test = {} if parts.test is None else model.measure(parts.test)
     results: dict[str, Any] = {"valid": valid, "test": test, "best_step": training.best_step, "step": training.step}
     results |= {"seconds": round(training.seconds, 3), "stopped": training.stopped}
