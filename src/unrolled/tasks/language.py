@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from unrolled.data import (
     LengthBatches,
@@ -26,12 +25,12 @@ from unrolled.data import (
 )
 from unrolled.decode import Kind, Sampling, WordBeam, kind_of, log_softmax
 from unrolled.errors import ArgumentError, DataError, RunError
-from unrolled.layers import map_state, where_state
+from unrolled.layers import IGNORED, map_state, where_state
 from unrolled.models import LanguageNetwork
 from unrolled.tasks.events import Note
 from unrolled.tasks.model import Parts, TaskModel, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
-from unrolled.tasks.options import Common, LanguageOptions
+from unrolled.tasks.options import SOFTMAX, Common, LanguageOptions
 from unrolled.train import BatchSource, Carry, LossOutput, bits_per_character, perplexity
 
 BORDER = "<document>"
@@ -78,7 +77,14 @@ class LanguageTask(TaskModel[list[str]]):
     vocabulary: Vocabulary
 
     def __init__(self, plan: NetworkPlan, vocabulary: Vocabulary, *, ends: bool, column: str) -> None:
-        module = LanguageNetwork(len(vocabulary), plan.inputs, plan.recurrent(), tied=plan.tied, dropout=plan.dropout)
+        module = LanguageNetwork(
+            len(vocabulary),
+            plan.inputs,
+            plan.recurrent(),
+            tied=plan.tied,
+            dropout=plan.dropout,
+            adaptive=plan.adaptive,
+        )
         super().__init__(plan, vocabulary, module)
         self.ends = ends
         self.column = column
@@ -106,6 +112,8 @@ class LanguageTask(TaskModel[list[str]]):
                 lowercase=bool(options.lowercase),
                 specials=(BORDER,),
             )
+        if options.softmax not in SOFTMAX:
+            raise ArgumentError(f"softmax is {options.softmax!r}, it must be {' or '.join(SOFTMAX)}")
         plan = NetworkPlan(
             program=program_of(options) if start is None else start.plan.program,
             inputs=options.embedding if start is None else start.plan.inputs,
@@ -115,6 +123,7 @@ class LanguageTask(TaskModel[list[str]]):
             vocabulary=len(vocabulary),
             chrono=options.chrono,
             tied=options.tied,
+            adaptive=options.softmax == "adaptive",
             dropout=options.dropout,
             regularisation=regularisation_of(options),
         )
@@ -144,7 +153,7 @@ class LanguageTask(TaskModel[list[str]]):
         return sum(map(len, self.vocabulary.encode_all(examples)))
 
     def activations(self, batch: Window) -> int:
-        return super().activations(batch) + 3 * batch.inputs.size * len(self.vocabulary)
+        return super().activations(batch) + self.module.output.working_size(batch.inputs.size)
 
     def read_part(self, path: Path) -> list[str]:
         return _texts(path, self.column)
@@ -167,11 +176,7 @@ class LanguageTask(TaskModel[list[str]]):
             fresh = torch.from_numpy(batch.fresh).to(device)
             state = where_state(fresh, self.module.initial_state(len(inputs)), state)
         ragged = bool((batch.lengths < inputs.shape[1]).any())
-        logits, state = self.module(inputs, state, lengths if ragged else None)
-        if ragged:
-            inside = torch.arange(inputs.shape[1], device=device) < lengths[:, None]
-            logits, targets = logits[inside], targets[inside]
-        loss = functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+        loss, state = self.module.loss(inputs, targets, state, lengths if ragged else None)
         return LossOutput(loss, int(batch.lengths.sum()), state)
 
     def measure(self, examples: list[str]) -> dict[str, float]:
@@ -270,8 +275,8 @@ class LanguageTask(TaskModel[list[str]]):
         ids = np.concatenate([[self.start], self.vocabulary.encode(prompt)])
         state = None
         for part in np.split(ids, range(_WINDOW, len(ids), _WINDOW)):
-            logits, state = self.module(torch.from_numpy(part)[None].to(self.device), state)
-        return logits[:, -1].double().cpu().numpy(), state
+            features, state = self.module.features(torch.from_numpy(part)[None].to(self.device), state)
+        return self.module.output(features[:, -1]).double().cpu().numpy(), state
 
     @torch.no_grad()
     def _step(self, ids: Ids, state: Any) -> tuple[npt.NDArray[np.float64], Any]:
@@ -287,9 +292,7 @@ class LanguageTask(TaskModel[list[str]]):
         cut = [(place, *piece) for place, ids in enumerate(documents) for piece in _cut(ids, pieces)]
         owners, rows, run_ups = (list(column) for column in zip(*cut, strict=True))
         nats = np.zeros(len(texts))
-        # The logits of a window (rows, steps, V) are the largest thing in memory: keep them near 64 MiB.
-        most = max(1, min(_ROWS, 2**24 // (_WINDOW * len(self.vocabulary))))
-        for batch in LengthBatches([len(row) for row in rows], most, 0, shuffle=False).epoch(0):
+        for batch in LengthBatches([len(row) for row in rows], _ROWS, 0, shuffle=False).epoch(0):
             ids, lengths = pad_ids([rows[i] for i in batch])
             costs = self._nats(ids, lengths, np.array([run_ups[i] for i in batch]))
             np.add.at(nats, [owners[i] for i in batch], costs)
@@ -305,11 +308,11 @@ class LanguageTask(TaskModel[list[str]]):
             targets = tokens[:, start + 1 : start + 1 + _WINDOW]
             inputs = tokens[:, start : start + targets.shape[1]]
             left = (ends - start).clamp(0, inputs.shape[1])
-            logits, state = self.module(inputs, state, None if bool((left == inputs.shape[1]).all()) else left)
-            costs = functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+            ragged = bool((left < inputs.shape[1]).any())
             step = torch.arange(inputs.shape[1], device=self.device)
-            counted = (step < left[:, None]) & (step >= (begins - start)[:, None])
-            total += costs.where(counted, 0).double().sum(1)
+            targets = targets.masked_fill(step < (begins - start)[:, None], IGNORED)
+            costs, state = self.module.loss(inputs, targets, state, left if ragged else None, reduction="none")
+            total += costs.double().sum(1)
         return total.cpu().numpy()
 
 

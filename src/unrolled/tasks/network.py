@@ -33,6 +33,7 @@ class NetworkPlan:
     bidirectional: bool = False
     pooling: str | None = None
     tied: bool = False
+    adaptive: bool = False
     dropout: float = 0.0
     word_dropout: float = 0.0
     frozen_embedding: bool = False
@@ -103,6 +104,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "bidirectional": (bool,),
     "pooling": (str, type(None)),
     "tied": (bool,),
+    "adaptive": (bool,),
     "dropout": (int, float),
     "word_dropout": (int, float),
     "frozen_embedding": (bool,),

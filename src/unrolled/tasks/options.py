@@ -16,6 +16,7 @@ from typing import Any
 from unrolled.errors import ArgumentError
 
 UNITS = ("char", "byte", "word", "subword")
+SOFTMAX = ("full", "adaptive")
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:  # noqa: A002
@@ -99,6 +100,11 @@ class LanguageOptions(TextOptions, NetworkOptions):
     hidden: int = option(384, "hidden units of a layer")
     embedding: int = option(64, "numbers that stand for one unit of text")
     tied: bool = option(False, "one matrix for the embedding and the output")
+    softmax: str = option(
+        "full",
+        "how the next unit is scored; adaptive: rare words in small spaces, faster for a large vocabulary",
+        choices=SOFTMAX,
+    )
     batch_size: int = option(32, "parallel streams through the text")
     window: int = option(32, "steps that the gradient goes back (truncated back-propagation through time)")
     learning_rate: float = option(8e-3, "highest learning rate")
