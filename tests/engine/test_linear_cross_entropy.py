@@ -93,6 +93,11 @@ def test_first_and_second_derivatives(reduction: str) -> None:
         return linear_cross_entropy(*parts, targets, reduction=reduction, label_smoothing=0.1)
 
     assert torch.autograd.gradcheck(loss, (features, weight, bias), fast_mode=True)
+    graph, plainly = (
+        torch.autograd.grad(loss(features, weight, bias).sum(), (features, weight, bias), create_graph=kept)
+        for kept in (True, False)
+    )
+    torch.testing.assert_close(graph, plainly, rtol=1e-12, atol=1e-12)
     assert torch.autograd.gradgradcheck(loss, (features, weight, bias), fast_mode=True)
 
 
@@ -110,8 +115,10 @@ def test_functional_transforms_and_other_types_go_through_torch() -> None:
     features, weight, bias, targets = case()
     by_transform = torch.func.grad(lambda w: linear_cross_entropy(features, w, bias, targets))(weight)
     torch.testing.assert_close(by_transform, torch.autograd.grad(plain(features, weight, bias, targets), weight)[0])
-    given = [p.detach().bfloat16() for p in (features, weight, bias)]
-    assert linear_cross_entropy(*given, targets) == plain(*given, targets)
+    given = [p.detach().bfloat16().requires_grad_() for p in (features, weight, bias)]
+    found, wanted = linear_cross_entropy(*given, targets), plain(*given, targets)
+    one = torch.ones((), dtype=torch.bfloat16)
+    torch.testing.assert_close(gradients(found, given, one), gradients(wanted, given, one), rtol=0, atol=0)
     with torch.autocast("cpu", torch.bfloat16):
         given = case(torch.float32)
         assert linear_cross_entropy(*given) == plain(*given)
