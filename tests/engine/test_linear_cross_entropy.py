@@ -116,7 +116,8 @@ def test_functional_transforms_and_other_types_go_through_torch() -> None:
     by_transform = torch.func.grad(lambda w: linear_cross_entropy(features, w, bias, targets))(weight)
     torch.testing.assert_close(by_transform, torch.autograd.grad(plain(features, weight, bias, targets), weight)[0])
     given = [p.detach().bfloat16().requires_grad_() for p in (features, weight, bias)]
-    found, wanted = linear_cross_entropy(*given, targets), plain(*given, targets)
+    found = linear_cross_entropy(*given, targets)
+    wanted = plain(given[0].flatten(0, 1), *given[1:], targets.flatten())
     one = torch.ones((), dtype=torch.bfloat16)
     torch.testing.assert_close(gradients(found, given, one), gradients(wanted, given, one), rtol=0, atol=0)
     with torch.autocast("cpu", torch.bfloat16):
@@ -149,6 +150,14 @@ def test_memory_is_a_block_and_the_gradients(monkeypatch: pytest.MonkeyPatch) ->
     parts = 2 * (features.numel() + weight.numel())
     assert most < 4 * (block + parts) + 64 * 1024
     assert peak(lambda: plain(features, weight, None, targets)) > 4 * 2 * rows * vocabulary
+
+
+def test_one_block_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = case()
+    assert "LinearCrossEntropy" in type(linear_cross_entropy(*given).grad_fn).__name__
+    monkeypatch.setattr(output, "BLOCK", 24 * V)
+    assert "LinearCrossEntropy" not in type(linear_cross_entropy(*given).grad_fn).__name__
+    torch.testing.assert_close(linear_cross_entropy(*given), plain(*given), rtol=1e-12, atol=1e-12)
 
 
 class TestErrors:

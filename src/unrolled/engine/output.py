@@ -33,9 +33,9 @@ def linear_cross_entropy(
 
     Equal to torch's cross_entropy of linear, but only a block of the logits exists at a time: the forward pass also
     makes the gradients of a block, so the backward pass of "mean" and "sum" only scales them, and that of "none" goes
-    over the blocks again. Rows whose target is `ignore_index` cost nothing, and no time. Second derivatives, vmap,
-    forward mode, autocast and types other than float32 and float64 go through torch's own operations and hold all
-    logits. Raises ArgumentError for shapes, targets or a reduction that do not fit.
+    over the blocks again. Rows whose target is `ignore_index` cost nothing, and no time. Logits that fit into one block
+    are left to torch's own operations; so are second derivatives, vmap, forward mode, autocast and types other than
+    float32 and float64, which hold all logits. Raises ArgumentError for shapes, targets or a reduction that do not fit.
     """
     _check(features, weight, targets, reduction)
     flat, wanted = features.reshape(-1, features.shape[-1]), targets.reshape(-1)
@@ -45,7 +45,8 @@ def linear_cross_entropy(
     kept = wanted if every else wanted[counted]
     _check_range(kept, len(weight))
     apart = features.dtype not in DTYPES or torch.is_autocast_enabled(features.device.type) or looked_into(parts)
-    if apart:
+    # One block has nothing to save, and torch's own operations were measured faster there.
+    if apart or flat.shape[0] * len(weight) <= BLOCK:
         logits = functional.linear(flat, weight, bias)
         plain = functional.cross_entropy(
             logits, wanted, reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing

@@ -27,7 +27,7 @@ class Output(nn.Linear):
 
     def working_size(self, rows: int) -> int:
         """Numbers that `cost` and its gradients hold at most beside the weights and their gradients."""
-        return min(rows, block_rows(self.out_features)) * self.out_features + self.weight.numel()
+        return 3 * min(rows, block_rows(self.out_features)) * self.out_features + self.weight.numel()
 
 
 class AdaptiveOutput(nn.Module):
