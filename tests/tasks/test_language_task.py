@@ -14,6 +14,8 @@ from unrolled.errors import ArgumentError, DataError
 from unrolled.layers import map_state
 from unrolled.tasks import open_run
 from unrolled.tasks.language import LanguageTask, hold_out
+from unrolled.tasks.model import Parts
+from unrolled.tasks.options import LanguageOptions
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +169,13 @@ def test_refusals(model: LanguageTask) -> None:
         hold_out(["abc"], 1.5)
     with pytest.raises(DataError, match="only 2 characters, too few to hold 10% out"):
         hold_out(["ab"], 0.1)
+
+
+@pytest.mark.parametrize(("unknown", "told"), [(0, False), (1, False), (30, True)])
+def test_unknown_units_are_told_where_they_matter(unknown: int, told: bool) -> None:
+    text = "abcd " * 4000
+    parts = Parts(train=[text], valid=[text[: len(text) - unknown] + "ß" * unknown])
+    model = LanguageTask.build(parts, LanguageOptions(hidden=4, embedding=4), None)
+    assert [note.text for note in model.notes] == (
+        ["0.15% of the validation units are not in the vocabulary"] if told else []
+    )

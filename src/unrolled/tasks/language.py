@@ -34,6 +34,7 @@ from unrolled.tasks.options import SOFTMAX, Common, LanguageOptions
 from unrolled.train import BatchSource, Carry, LossOutput, bits_per_character, perplexity
 
 BORDER = "<document>"
+WORTH_A_NOTE = 1e-4  # unknown units in the validation part: a rare symbol is no news
 # A long text is measured at so many places at once, each reached by a run-up of so many steps.
 _PIECES = 16
 _RUN_UP = 512
@@ -130,7 +131,8 @@ class LanguageTask(TaskModel[list[str]]):
         model = cls(plan, vocabulary, ends=len(parts.train) > 1, column=options.text)
         if parts.valid is not None:
             units = np.concatenate(vocabulary.encode_all(parts.valid))
-            if share := float(np.mean(units == vocabulary.unknown)):
+            share = float(np.mean(units == vocabulary.unknown))
+            if share >= WORTH_A_NOTE:
                 model.notes = [Note(f"{share:.2%} of the validation units are not in the vocabulary")]
         return model
 

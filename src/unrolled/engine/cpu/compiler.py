@@ -26,6 +26,19 @@ from unrolled.engine.cpu.vector import Kind
 Run = Callable[[int], None]
 
 
+def _digest() -> str:
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    # the derivative decides what the backward pass computes, so the cells' folder counts too
+    for path in sorted((*folder.glob("*.py"), *(folder.parent.parent / "cell").glob("*.py"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+# Taken when the module is loaded: later the files may have changed while this process still runs the old ones.
+_SOURCES = _digest()
+
+
 @dataclass(frozen=True)
 class Pass:
     """One compiled direction: the order of its table and the function that takes it."""
@@ -114,7 +127,7 @@ def multiplier(dtype: str, target: Target | None = None) -> Run:
         Product(module, target, Kind(dtype, target.lanes(dtype))).emit()
         return _compiled(module, target)
 
-    key = hashlib.sha256("\0".join(["multiply", dtype, repr(target), llvmlite.__version__, _sources()]).encode())
+    key = hashlib.sha256("\0".join(["multiply", dtype, repr(target), llvmlite.__version__, _SOURCES]).encode())
     return _function(_linked(cache.load_or_make(key.hexdigest(), make), ("multiply",))["multiply"])
 
 
@@ -159,15 +172,5 @@ def _function(address: int) -> Run:
 
 def _key(program: Program, dtype: str, target: Target) -> str:
     """Everything that the code depends on: equations, type, processor, LLVM and the compiler's own source."""
-    parts = [json.dumps(program.to_json(), sort_keys=True), dtype, repr(target), llvmlite.__version__, _sources()]
+    parts = [json.dumps(program.to_json(), sort_keys=True), dtype, repr(target), llvmlite.__version__, _SOURCES]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _sources() -> str:
-    folder = Path(__file__).parent
-    digest = hashlib.sha256()
-    # the derivative decides what the backward pass computes, so the cells' folder counts too
-    for path in sorted((*folder.glob("*.py"), *(folder.parent.parent / "cell").glob("*.py"))):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
