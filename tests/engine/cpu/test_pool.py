@@ -131,7 +131,12 @@ def test_several_python_threads_with_different_sizes() -> None:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_threads_of_its_own() -> None:
     want = _total(3)
-    child = multiprocessing.get_context("fork").Process(target=lambda: os._exit(0 if _total(3) == want else 7))
+
+    def in_the_child() -> None:
+        test_two_at_the_same_time()
+        os._exit(0 if _total(3) == want else 7)
+
+    child = multiprocessing.get_context("fork").Process(target=in_the_child)
     child.start()
     child.join(60)
     assert child.exitcode == 0
