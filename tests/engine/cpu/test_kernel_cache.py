@@ -145,7 +145,7 @@ def test_the_key_is_all_that_the_code_depends_on(monkeypatch: pytest.MonkeyPatch
         compiler._key(gru, "float32", named("sse2")),
         compiler._key(gru, "float32", named("neon")),
     }
-    monkeypatch.setattr(compiler, "_sources", lambda: "other sources")
+    monkeypatch.setattr(compiler, "_SOURCES", "other sources")
     keys.add(compiler._key(gru, "float32", processor()))
     monkeypatch.setattr(compiler.llvmlite, "__version__", "0.0")
     keys.add(compiler._key(gru, "float32", processor()))
