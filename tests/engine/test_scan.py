@@ -67,11 +67,20 @@ def test_explain_names_the_engine_and_the_reasons(caplog: pytest.LogCaptureFixtu
     assert sum("zoneout" in r.getMessage() for r in caplog.records) == 1
 
 
-def test_auto_takes_the_engine_that_was_measured_faster() -> None:
+def test_auto_takes_the_engine_that_was_measured_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     full = random_case(cells.LSTM(), batch=8)
-    assert explain(full.cell, full.weights, full.xs).engine == "native"
     lengths = torch.tensor([5, 5, 4, 3, 5, 2, 1, 5])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    told = explain(full.cell, full.weights, full.xs)
+    assert told.engine == "native"
+    assert "OMP_WAIT_POLICY=PASSIVE" in told.refusals["compiled"]
     assert explain(full.cell, full.weights, full.xs, lengths=lengths).engine == "compiled"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    assert explain(full.cell, full.weights, full.xs).engine == "compiled"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert explain(full.cell, full.weights, full.xs).engine == "compiled"
 
 
 def test_capture_is_what_the_step_computes() -> None:

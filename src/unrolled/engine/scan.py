@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -150,11 +151,20 @@ def choose(plan: Plan, engine: str = "auto") -> Explanation:
 
 
 def _slower_than_native(plan: Plan) -> str | None:
-    """Where torch's own layers were measured to be as fast: an LSTM on full batches (benchmarks/engines.py)."""
-    found = native.match(plan.program) if native.refuse(plan) is None else None
-    if found is not None and found.function == "lstm" and not plan.ragged and plan.batch >= FULL_BATCH:
-        return "torch's own LSTM (oneDNN) was measured as fast on full batches"
-    return None
+    """Where torch's own layers were measured faster: an LSTM on full batches, while torch's threads spin.
+
+    Between its calls torch's threads hold their cores for some milliseconds, which costs threads of others half their
+    speed and torch's own nothing. With OMP_WAIT_POLICY=PASSIVE they do not, and then ours are faster here too.
+    """
+    spins = torch.get_num_threads() > 1 and os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE"
+    if not spins or plan.ragged or plan.batch < FULL_BATCH or native.refuse(plan) is not None:
+        return None
+    found = native.match(plan.program)
+    if found is None or found.function != "lstm":
+        return None
+    return (
+        "torch's own LSTM is faster on full batches unless OMP_WAIT_POLICY=PASSIVE keeps torch's threads from spinning"
+    )
 
 
 @lru_cache(maxsize=256)
