@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -72,6 +73,17 @@ def test_a_finished_run_is_left_as_it_is(run: Path) -> None:
     result = resume(run)
     assert result.resumed_from == result.step
     assert all(torch.equal(tensor, before[name]) for name, tensor in load_file(run / "weights.safetensors").items())
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [({}, "all [0-9,]+ steps are done; ask for more epochs"), ({"epochs": 3, "max_time": 1e-3}, "limit of 0.001 s")],
+)
+def test_a_resume_that_has_nothing_to_do_says_why(run: Path, limits: dict[str, Any], words: str) -> None:
+    heard: list[str] = []
+    common = Common(out=run, resume=True, **limits)
+    TASKS["language"].train(TASKS["language"].options(), common, notify=lambda event: heard.append(str(event)))
+    assert re.search(f"nothing left to do: .*{words}", "\n".join(heard))
 
 
 def test_more_epochs_may_be_asked_for(run: Path) -> None:

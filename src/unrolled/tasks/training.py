@@ -270,6 +270,8 @@ def _finish(
     except (KeyboardInterrupt, TrainingError):
         write_weights(run, model.module)
         raise
+    if resume and training.step == training.resumed_from:
+        notify(Note(_nothing_left(training, trainer.settings)))
     write_weights(run, model.module)
     result = _measured(model, parts, training, read_config(run), run)
     write_config(run, result.config)
@@ -277,6 +279,15 @@ def _finish(
     if why_not is not None:
         notify(Note(why_not))
     return result
+
+
+def _nothing_left(training: TrainResult, settings: TrainSettings) -> str:
+    """Why a resumed run took no step, and what would let it go on."""
+    if training.stopped == "max_time":
+        return f"nothing left to do: the time limit of {settings.max_time:g} s is used up; give a longer one (max_time)"
+    if training.stopped == "patience":
+        return f"nothing left to do: {settings.patience} evaluations in a row brought no gain (patience)"
+    return f"nothing left to do: all {training.step:,} steps are done; ask for more epochs or time to go on"
 
 
 def _measured(
