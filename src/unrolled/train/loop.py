@@ -271,7 +271,8 @@ class Trainer:
         step = self._position.step
         if self._checkpoints is None:
             return f"interrupted after step {step}, and not saved because there is no run folder"
-        return f"interrupted after step {step} and saved in {self._checkpoints.run}; go on with --resume"
+        run = self._checkpoints.run
+        return f"interrupted after step {step} and saved in {run}; go on with --resume --out {run}"
 
     def _end(self, stopped: Stopped) -> TrainResult:
         position = self._position
