@@ -68,6 +68,11 @@ class Compiled:
     plan: Forward
 
     @property
+    def kept(self) -> frozenset[str]:
+        """Buffers of the forward pass that the backward pass or the weight gradients read."""
+        return frozenset(p.buffer for p in (*self.back.places, *self.plan.operands.values()))
+
+    @property
     def operands(self) -> dict[str, Place]:
         """For each matrix, where the values that it multiplied are kept."""
         nodes = self.program.nodes

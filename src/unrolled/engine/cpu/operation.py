@@ -65,8 +65,9 @@ class _Scan(torch.autograd.Function):
         outputs, last = memory.results()
         ctx.call = call
         if train:
-            ctx.save_for_backward(xs, *rest, *memory.tensors.values())
-            ctx.kept = tuple(memory.tensors)
+            kept = {name: tensor for name, tensor in memory.tensors.items() if name in call.code.kept}
+            ctx.save_for_backward(xs, *rest, *kept.values())
+            ctx.kept = tuple(kept)
         return (outputs, *last)
 
     @staticmethod
