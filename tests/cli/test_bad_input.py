@@ -59,12 +59,12 @@ CASES: dict[str, tuple[str, bytes | None, list[str], list[str]]] = {
 
 RANGES = {
     "--seed=-1": "seed=-1 must be at least 0",
-    "--embedding=0": "x 0, but both need at least 1",
-    "--hidden=0": "at least 1",
-    "--layers=0": "0 layers",
+    "--embedding=0": "embedding=0 must be at least 1",
+    "--hidden=0": "hidden=0 must be at least 1",
+    "--layers=0": "layers=0 must be at least 1",
     "--epochs=0": "epochs=0 must be above zero",
     "--threads=0": "threads=0 must be above zero",
-    "--batch-size=0": "at least 1",
+    "--batch-size=0": "batch_size=0 must be at least 1",
     "--learning-rate=nan": "learning_rate=nan must be above zero",
     "--dropout=1.5": "dropout is 1.5",
     "--zoneout=-0.1": "zoneout is -0.1",

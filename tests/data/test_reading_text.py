@@ -29,6 +29,7 @@ def test_gzip_is_unpacked(tmp_path: Path) -> None:
     [
         ("a.txt", b"", "the file is empty; it needs at least one line of text"),
         ("a.txt", b" \n\t\n", "the file is empty; it needs at least one line of text"),
+        ("a.csv", b"\n", "the file is empty; it needs a header and a row"),
         ("a.txt", b"PAR1\0\0data", "this is a binary file (Parquet), and text in UTF-8 is needed; give a text file"),
         ("a.txt", b"%PDF-1.7\n%\xe2\xe3", "this is a binary file (PDF), and text in UTF-8 is needed; give a text file"),
         ("a.txt", b"some\0thing", "this is a binary file, and text in UTF-8 is needed; give a text file"),

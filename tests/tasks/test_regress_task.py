@@ -90,3 +90,14 @@ def test_refusals(train: Any, model: RegressTask, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no column 'total'"):
         train("regress", tmp_path / "r", options={"target": ("total",)})
     assert not (tmp_path / "r").exists()
+
+
+def test_a_table_without_a_column_for_the_sequence_says_how_it_is_read(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{i * 0.5},{-i},{i % 3}\n" for i in range(20))
+    (tmp_path / "m.csv").write_text("machine,a,b,y\n" + rows, encoding="utf-8")
+    wide = RegressTask.read(tmp_path / "m.csv", RegressOptions(target=("y",)), Common())
+    assert wide.remarks == (
+        "each row is one sequence of 3 steps (machine, a, b); give --sequence COLUMN if rows are steps",
+    )
+    long = RegressTask.read(tmp_path / "m.csv", RegressOptions(target=("y",), sequence="machine"), Common())
+    assert long.remarks == ()

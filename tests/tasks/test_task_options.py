@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unrolled.errors import ArgumentError
 from unrolled.tasks import TASKS, Classifier, Common, LanguageModel, Regressor
 from unrolled.tasks.model import Parts
-from unrolled.tasks.options import RegressOptions, changed
+from unrolled.tasks.options import LanguageOptions, RegressOptions, changed, check_counts
 from unrolled.tasks.regress import RegressTask
 from unrolled.tasks.sequences import Examples
 
@@ -52,3 +53,10 @@ def test_chrono_starts_the_forget_gates_for_long_memory() -> None:
     forget = dict(model.module.named_parameters())["recurrent.layers.0.forwards.b"][40:80].detach()
     assert forget.min() >= 0
     assert np.log(20) < forget.max() <= np.log(49)
+
+
+@pytest.mark.parametrize("name", ["hidden", "layers", "embedding", "batch_size", "window"])
+def test_sizes_below_one_are_refused_before_anything_is_read(name: str) -> None:
+    with pytest.raises(ArgumentError, match=f"{name}=-3 must be at least 1"):
+        check_counts(LanguageOptions(**{name: -3}))
+    check_counts(LanguageOptions())

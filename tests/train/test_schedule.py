@@ -117,6 +117,13 @@ def test_compilation_does_not_slow_the_estimate():
     assert watch.step_seconds == pytest.approx(0.1)
 
 
+def test_a_busy_moment_does_not_slow_the_estimate_but_long_batches_count():
+    watch = Stopwatch(60.0)
+    for seconds in (*([0.1] * 10), 4.0, *([0.1] * 3), 0.2, 0.2):
+        watch.add(seconds)
+    assert watch.step_seconds == pytest.approx((5 * 0.1 + 2 * 0.2) / 7)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

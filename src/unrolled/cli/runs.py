@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from unrolled.errors import RunError, UsageError
+from unrolled.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
     from unrolled.data import Documents
@@ -47,6 +47,8 @@ def read_texts(
     if (source is None) == (literal is None):
         raise UsageError("give a file (or - for standard input) or --literal TEXT, one of the two.")
     file = source is not None and source != "-"
+    if file and not Path(str(source)).exists():
+        raise DataError("there is no such file; check the path, or give the text itself with --literal", source)
     if file and is_table(Path(str(source))):
         column = column or own
     return (

@@ -110,7 +110,8 @@ def read_text(path: str | Path) -> str:
         data = file.read()
     text = decode_text(data, path)
     if not text.strip():
-        raise DataError("the file is empty; it needs at least one line of text", path)
+        what = "a header and a row" if suffix_of(path) in (".csv", ".tsv") else "at least one line of text"
+        raise DataError(f"the file is empty; it needs {what}", path)
     return text
 
 

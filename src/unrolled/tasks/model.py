@@ -30,13 +30,14 @@ E = TypeVar("E", bound=Sized)
 class Parts(Generic[E]):
     """The examples of a training: what is learnt from, what decides which weights are best, what measures them.
 
-    `how` says in words where the validation part comes from.
+    `how` says in words where the validation part comes from, `remarks` how the file was read where that is a guess.
     """
 
     train: E
     valid: E | None = None
     test: E | None = None
     how: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class TaskModel(ABC, Generic[E]):

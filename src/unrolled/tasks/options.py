@@ -156,6 +156,14 @@ class RegressOptions(SequenceOptions):
     learning_rate: float = option(2e-3, "highest learning rate")
 
 
+def check_counts(options: object) -> None:
+    """ArgumentError where a size is below 1, before any data is read."""
+    for name in ("hidden", "layers", "embedding", "batch_size", "window", "vocabulary_size", "minimum"):
+        value = getattr(options, name, None)
+        if value is not None and value < 1:
+            raise ArgumentError(f"{name}={value} must be at least 1; give a larger number or leave it out")
+
+
 def changed(options: object, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of a dataclass that are not at their default."""
     found: dict[str, Any] = {}

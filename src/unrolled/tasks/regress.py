@@ -58,12 +58,13 @@ class RegressTask(SequenceTask):
     @classmethod
     def read(cls, path: Path, options: RegressOptions, common: Common) -> Parts[Examples]:
         columns = _columns(options)
+        remarks = _remarks(path, columns)
         examples = _read(path, columns, common)
         test = None if common.test is None else _read(common.test, columns)
         if common.valid is not None:
-            return Parts(examples, _read(common.valid, columns), test, str(common.valid))
+            return Parts(examples, _read(common.valid, columns), test, str(common.valid), remarks)
         parts = part_off(examples, options, common, None)
-        return Parts(parts.train, parts.valid, test, parts.how)
+        return Parts(parts.train, parts.valid, test, parts.how, remarks)
 
     @classmethod
     def build(cls, parts: Parts[Examples], options: RegressOptions, start: TaskModel[Any] | None = None) -> Self:
@@ -137,6 +138,15 @@ def _columns(options: RegressOptions) -> dict[str, Any]:
         "sequence": options.sequence,
         "inputs": options.inputs,
     }
+
+
+def _remarks(path: Path, columns: dict[str, Any]) -> tuple[str, ...]:
+    """A table of numbers without a column for the sequence is read a row a sequence, which may not be meant."""
+    if not is_table(path) or any(columns[name] is not None for name in ("text", "sequence", "inputs")):
+        return ()
+    steps = [name for name in read_table(path).columns if name not in columns["target"]]
+    shown = ", ".join(steps if len(steps) <= 6 else [*steps[:3], "...", steps[-1]])
+    return (f"each row is one sequence of {len(steps)} steps ({shown}); give --sequence COLUMN if rows are steps",)
 
 
 def _read(path: Path, columns: dict[str, Any], common: Common | None = None) -> Examples:

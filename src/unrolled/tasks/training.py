@@ -18,7 +18,7 @@ from unrolled.errors import ArgumentError, RunError, TrainingError
 from unrolled.tasks.curve import draw_curve
 from unrolled.tasks.events import Duplicates, Estimate, Event, Note, Split, Started
 from unrolled.tasks.model import Parts, TaskModel, device_of, take_weights
-from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed
+from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed, check_counts
 from unrolled.tasks.registry import Task
 from unrolled.tasks.run import (
     EVENTS,
@@ -117,6 +117,7 @@ def train_run(
     if common.resume:
         return _resume(task, options, common, observers, notify)
     started = time.perf_counter()
+    check_counts(options)
     if common.out is not None:
         check_free(common.out)
     parts = task.model.read(_data(common), options, common)
@@ -223,6 +224,8 @@ def _tell(model: TaskModel[Any], parts: Parts[Any], source: BatchSource, common:
     """What is known before training: the parts, rows that are in two of them, size, time and memory."""
     train, valid, test = (0 if part is None else model.count(part) for part in (parts.train, parts.valid, parts.test))
     notify(Split(train, valid, test, model.unit, parts.how))
+    for remark in parts.remarks:
+        notify(Note(remark))
     known = model.keys(parts.train)
     for name, part in (("validation", parts.valid), ("test", parts.test)):
         if part is not None and (rows := shared_rows(known, model.keys(part))):

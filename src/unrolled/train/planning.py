@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import replace
 
 from unrolled.train.schedule import Plan
@@ -14,6 +15,7 @@ _FEWEST_STEPS = 5
 _GIVE_UP = 0.2
 _EVALUATION_SHARE = 0.1
 _EVALUATIONS = 20
+_FAR = 3.0
 
 
 def fixed_plan(settings: TrainSettings, epoch_length: int) -> Plan:
@@ -54,9 +56,10 @@ class Stopwatch:
 
     @property
     def step_seconds(self) -> float:
-        """Mean of the later half, because compilation and cold caches belong to the earlier one."""
+        """Mean of the later half without what compilation, cold caches or a busy moment made far longer."""
         later = self.steps[len(self.steps) // 2 :]
-        return max(sum(later) / len(later), 1e-9)
+        usual = [s for s in later if s <= _FAR * statistics.median(later)]
+        return max(sum(usual) / len(usual), 1e-9)
 
 
 def timed_plan(
