@@ -9,15 +9,18 @@ from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, Net
 from unrolled.tasks.registry import TASKS, Task
 
 if TYPE_CHECKING:
-    from unrolled.tasks.estimators import Classifier, LanguageModel, Regressor, load
+    from unrolled.tasks.estimators import load
+    from unrolled.tasks.estimators.classifier import Classifier
+    from unrolled.tasks.estimators.language_model import LanguageModel
+    from unrolled.tasks.estimators.regressor import Regressor
     from unrolled.tasks.model import TaskModel
     from unrolled.tasks.run import open_run
     from unrolled.tasks.training import RunResult
 
 _HOME = {
-    "Classifier": "unrolled.tasks.estimators",
-    "LanguageModel": "unrolled.tasks.estimators",
-    "Regressor": "unrolled.tasks.estimators",
+    "Classifier": "unrolled.tasks.estimators.classifier",
+    "LanguageModel": "unrolled.tasks.estimators.language_model",
+    "Regressor": "unrolled.tasks.estimators.regressor",
     "RunResult": "unrolled.tasks.training",
     "TaskModel": "unrolled.tasks.model",
     "load": "unrolled.tasks.estimators",

@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its name on the command line, a line of help, its options and where its code is."""
+    """One task: its name on the command line, a line of help, its options, where its code and its estimator are."""
 
     name: str
     summary: str
     options: type[NetworkOptions]
     home: str
+    estimator_home: str
+
+    @property
+    def estimator(self) -> type[Any]:
+        """The class by scikit-learn's conventions."""
+        return _find(self.estimator_home)
 
     @property
     def model(self) -> type[TaskModel[Any]]:
         """The class that reads, builds, trains and answers for this task."""
-        module, _, name = self.home.partition(":")
-        found: type[TaskModel[Any]] = getattr(import_module(module), name)
-        return found
+        return _find(self.home)
 
     def train(
         self,
@@ -50,6 +54,12 @@ class Task:
         return train_run(self, options, common, observers, notify or (lambda event: None), command)
 
 
+def _find(home: str) -> type[Any]:
+    module, _, name = home.partition(":")
+    found: type[Any] = getattr(import_module(module), name)
+    return found
+
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -58,18 +68,21 @@ TASKS: dict[str, Task] = {
             "learn a text, unit by unit, to continue, complete and score it",
             LanguageOptions,
             "unrolled.tasks.language:LanguageTask",
+            "unrolled.tasks.estimators.language_model:LanguageModel",
         ),
         Task(
             "classify",
             "learn one label, or several, for each sequence",
             ClassifyOptions,
             "unrolled.tasks.classify:ClassifyTask",
+            "unrolled.tasks.estimators.classifier:Classifier",
         ),
         Task(
             "regress",
             "learn one number, or several, for each sequence",
             RegressOptions,
             "unrolled.tasks.regress:RegressTask",
+            "unrolled.tasks.estimators.regressor:Regressor",
         ),
     )
 }

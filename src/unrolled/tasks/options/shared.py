@@ -1,8 +1,4 @@
-"""The options of every task as dataclasses: a default, a type and a help text each; no torch here.
-
-`Common` says which run is made and means the same for every task. `NetworkOptions` says which network is trained and
-how; each task adds its own fields and its own defaults. The command line and the estimators are both made from these.
-"""
+"""Options that tasks share: which run is made, which network, how text becomes numbers."""
 
 # `option` is `field` with a help text, so calling it for a default is what dataclasses want.
 # ruff: noqa: RUF009
@@ -16,7 +12,6 @@ from typing import Any
 from unrolled.errors import ArgumentError
 
 UNITS = ("char", "byte", "word", "subword")
-SOFTMAX = ("full", "adaptive")
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:  # noqa: A002
@@ -92,26 +87,6 @@ class TextOptions:
 
 
 @dataclass(kw_only=True)
-class LanguageOptions(TextOptions, NetworkOptions):
-    """Options of `unrolled train language`."""
-
-    text: str = option("text", "column of a table that holds the text")
-    units: str = option("char", "what one step reads", choices=UNITS)
-    hidden: int = option(384, "hidden units of a layer")
-    embedding: int = option(64, "numbers that stand for one unit of text")
-    tied: bool = option(False, "one matrix for the embedding and the output")
-    softmax: str = option(
-        "full",
-        "how the next unit is scored; adaptive: rare words in small spaces, faster for a large vocabulary",
-        choices=SOFTMAX,
-    )
-    batch_size: int = option(32, "parallel streams through the text")
-    window: int = option(32, "steps that the gradient goes back (truncated back-propagation through time)")
-    learning_rate: float = option(8e-3, "highest learning rate")
-    warmup: float = option(0.05, "share of the steps in which the learning rate rises")
-
-
-@dataclass(kw_only=True)
 class SequenceOptions(TextOptions, NetworkOptions):
     """What the tasks with one answer a sequence have in common."""
 
@@ -122,38 +97,6 @@ class SequenceOptions(TextOptions, NetworkOptions):
     )
     vectors: Path | None = option(None, "pretrained word vectors (GloVe or fastText text format)")
     freeze_vectors: bool = option(False, "leave the pretrained vectors as they are")
-
-
-@dataclass(kw_only=True)
-class ClassifyOptions(SequenceOptions):
-    """Options of `unrolled train classify`."""
-
-    text: str = option("text", "column that holds the text")
-    label: str = option("label", "column that holds the label")
-    separator: str | None = option(None, "what parts several labels in one row; default: one label a row")
-    class_weights: str = option("none", "weight of each class in the loss", choices=("none", "balanced"))
-    cell: str = option("gru", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
-    embedding: int = option(256, "numbers that stand for one unit of text")
-    dropout: float = option(0.5, "share dropped between the layers and before the output")
-    batch_size: int = option(64, "sequences in a batch")
-    learning_rate: float = option(2e-3, "highest learning rate")
-    lowercase: bool | None = option(None, "read capital letters as small ones; default: where words are classified")
-    settle: float = option(0.5, "share of the training before which the best weights are provisional")
-    ema: float = option(0.995, "factor of a moving average of the weights, which is then what is kept; 0: none")
-
-
-@dataclass(kw_only=True)
-class RegressOptions(SequenceOptions):
-    """Options of `unrolled train regress`."""
-
-    target: tuple[str, ...] = option(("target",), "column or columns that hold the numbers to learn")
-    text: str | None = option(None, "column that holds the text; default: the input is numbers")
-    sequence: str | None = option(None, "column that names the sequence a row is a step of; default: a row a sequence")
-    inputs: str | None = option(None, "column whose cells are lists of numbers, or array of an .npz file")
-    bidirectional: bool = option(False, "read each sequence in both directions")
-    pooling: str = option("last", "how the steps become one vector", choices=("last", "mean", "max", "attention"))
-    hidden: int = option(64, "hidden units of a layer")
-    learning_rate: float = option(2e-3, "highest learning rate")
 
 
 def check_counts(options: object) -> None:

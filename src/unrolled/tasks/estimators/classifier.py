@@ -1,0 +1,75 @@
+"""`Classifier`."""
+
+# `option` is `field` with a help text, so calling it for a default is what dataclasses want.
+# ruff: noqa: RUF009
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from unrolled.tasks.arrays import as_labels, as_sequences
+from unrolled.tasks.classify import ClassifyTask
+from unrolled.tasks.estimators.base import OnSequences
+from unrolled.tasks.model import TaskModel
+from unrolled.tasks.options import ClassifyOptions, option
+from unrolled.tasks.run import Config
+from unrolled.train import accuracy
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Classifier(OnSequences, ClassifyOptions):
+    """Label sequences: p(y | x_1 ... x_T) = softmax(V pool(h_1 ... h_T) + b).
+
+    `fit(X, y)`: X are n texts, or numbers (n, T, F), or (n, T) as T steps of one number, or n arrays of unlike lengths
+    (T_i, F). y are n labels, n lists of labels, or an indicator matrix. `cell` is a name or a Cell.
+
+    >>> model = Classifier(cell="gru").fit(texts, labels)  # doctest: +SKIP
+    """
+
+    cell: Any = option("gru", "a cell's name or a Cell")
+    text: str = field(default="text", init=False)
+    label: str = field(default="label", init=False)
+    separator: str | None = field(default=None, init=False)
+
+    task: ClassVar[str] = "classify"
+    kind: ClassVar[str | None] = "classifier"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on sequences and their labels; raises ArgumentError (a ValueError) where they cannot be used."""
+        sequences = as_sequences(X)
+        labels = as_labels(y, len(sequences))
+        several = isinstance(labels[0], tuple)
+        self._fit_examples(X, sequences, labels, None if several else labels)
+        self.indicator_ = several and not isinstance(y, list)
+        return self
+
+    def _take(self, model: TaskModel[Any], config: Config, rows: list[dict[str, Any]]) -> None:
+        super()._take(model, config, rows)
+        self.classes_ = np.array(cast(ClassifyTask, model).classes)
+        self.indicator_ = False
+
+    def predict(self, X: Any) -> Any:
+        """The label of each sequence (n,); where there may be several, tuples, or 0 and 1 (n, C) if y was so."""
+        model: ClassifyTask = self._fitted
+        sequences = self._sequences(X)
+        if self.indicator_:
+            return model.decide(model.outputs(sequences)).astype(np.int64)
+        answers = model.predict(sequences)
+        return answers if model.several else np.array(answers, dtype=self.classes_.dtype)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """p(class | sequence) (n, C), in the order of `classes_`."""
+        model: ClassifyTask = self._fitted
+        return model.probabilities(self._sequences(X))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Accuracy; with several labels a row all of them must be right."""
+        model: ClassifyTask = self._fitted
+        sequences = self._sequences(X)
+        return accuracy(
+            model.targets(as_labels(y, len(sequences), any_number=True)), model.decide(model.outputs(sequences))
+        )
