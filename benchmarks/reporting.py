@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,19 +127,29 @@ def report(
     print("\n".join(f"{name}: {claim}" for claim in claims))
     print(f"{name}: {seconds:.0f} s in all")
     if options.results is not None:
-        result = {
-            "name": name,
-            "quick": options.quick,
-            "seconds": round(seconds, 1),
-            "claims": [vars(claim) | {"reached": claim.reached} for claim in claims],
-            "table": vars(table),
-            "remarks": remarks,
-            "picture": picture,
-            "machine": machine(),
-        }
-        text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-        (options.results / f"{name}.json").write_text(text, encoding="utf-8")
+        found = result(name, claims, table, seconds, remarks)
+        write(options.results, found | {"quick": options.quick, "picture": picture})
     return 0 if options.quick or all(claim.reached for claim in claims) else 1
+
+
+def result(name: str, claims: Sequence[Claim], table: Table, seconds: float, remarks: str) -> dict[str, Any]:
+    """What `summary.py` reads of NAME.json."""
+    return {
+        "name": name,
+        "quick": False,
+        "seconds": round(seconds, 1),
+        "claims": [vars(claim) | {"reached": claim.reached} for claim in claims],
+        "table": vars(table),
+        "remarks": remarks,
+        "picture": None,
+        "machine": machine(),
+    }
+
+
+def write(results: Path, found: Mapping[str, Any]) -> None:
+    """NAME.json in the folder of the results."""
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    (results / f"{found['name']}.json").write_text(text, encoding="utf-8")
 
 
 def machine() -> dict[str, str | int]:

@@ -12,7 +12,7 @@ from typing import Any
 from reporting import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "results.md"
-NAMES = ("shakespeare", "sentiment", "surnames", "memory", "engines")
+NAMES = ("shakespeare", "sentiment", "surnames", "memory", "tasks", "engines")
 HEAD = """# Results
 
 The project's own measurements. Each comes from a script that anybody can run, `.venv/bin/python benchmarks/NAME.py`;
@@ -44,9 +44,10 @@ def section(name: str, results: Path, home: Path) -> str:
         return f"## {name.title()}\n\nNot measured yet.\n"
     title, _, rest = found["remarks"].strip().partition("\n\n")
     parts = [f"## {title.rstrip('.')}\n", f"{rest.strip()}\n", claims(found["claims"]), table(**found["table"])]
-    if found["picture"] is not None:
-        link = Path(os.path.relpath(results / found["picture"], home)).as_posix()
-        parts.append(f"![{name}]({link})\n")
+    for picture in found.get("pictures") or [found["picture"]]:
+        if picture is not None:
+            link = Path(os.path.relpath(results / picture, home)).as_posix()
+            parts.append(f"![{Path(picture).stem}]({link})\n")
     parts.append(f"{sentence(found)}\n")
     return "\n".join(parts)
 

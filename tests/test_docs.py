@@ -15,7 +15,7 @@ from unrolled.cell import to_latex, trace
 from unrolled.cli.main import build_app
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tasks/*.md")])
 
 
 def commands() -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 Find = Callable[[str], ModuleType]
-SCRIPTS = ("shakespeare", "sentiment", "surnames", "memory", "engines")
+SCRIPTS = ("shakespeare", "sentiment", "surnames", "memory", "tasks", "engines")
 
 
 @pytest.fixture
@@ -132,5 +132,5 @@ def test_the_page_of_results_is_what_the_results_say(benchmark_named: Find) -> N
 
 
 def test_every_script_is_tested() -> None:
-    helpers = {"reporting", "pictures", "summary"}
+    helpers = {"reporting", "pictures", "row", "summary"}
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == {*SCRIPTS, *helpers}

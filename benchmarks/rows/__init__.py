@@ -1,0 +1,1 @@
+"""What each task is measured by: a file here holds a tuple ROWS, which `benchmarks/tasks.py` runs."""
