@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_SHOWN = 20
+
 
 @dataclass(frozen=True)
 class Event:
@@ -33,6 +35,19 @@ class Split(Event):
     def __str__(self) -> str:
         test = f", {self.test:,} for the test" if self.test else ""
         return f"{self.train:,} {self.unit} to train on, {self.valid:,} to validate on ({self.how}){test}"
+
+
+@dataclass(frozen=True)
+class Skipped(Event):
+    """What `--skip-bad` left out: the sentence of each row or file."""
+
+    sentences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown = [f"  {sentence}" for sentence in self.sentences[:_SHOWN]]
+        more = len(self.sentences) - _SHOWN
+        rest = [f"  and {more:,} more"] if more > 0 else []
+        return "\n".join([f"warning: {len(self.sentences):,} left out because they cannot be used:", *shown, *rest])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from unrolled.data import Vocabulary
-from unrolled.errors import ArgumentError, RunError
+from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.events import Note
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import Common
@@ -30,7 +30,8 @@ E = TypeVar("E", bound=Sized)
 class Parts(Generic[E]):
     """The examples of a training: what is learnt from, what decides which weights are best, what measures them.
 
-    `how` says in words where the validation part comes from, `remarks` how the file was read where that is a guess.
+    `how` says in words where the validation part comes from, `remarks` how the file was read where that is a guess,
+    `skipped` what was left out because it cannot be used.
     """
 
     train: E
@@ -38,6 +39,7 @@ class Parts(Generic[E]):
     test: E | None = None
     how: str = ""
     remarks: tuple[str, ...] = ()
+    skipped: tuple[DataError, ...] = ()
 
 
 class TaskModel(ABC, Generic[E]):

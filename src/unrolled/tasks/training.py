@@ -16,7 +16,7 @@ from unrolled.cell import Program
 from unrolled.data import shared_rows
 from unrolled.errors import ArgumentError, RunError, TrainingError
 from unrolled.tasks.curve import draw_curve
-from unrolled.tasks.events import Duplicates, Estimate, Event, Note, Split, Started
+from unrolled.tasks.events import Duplicates, Estimate, Event, Note, Skipped, Split, Started
 from unrolled.tasks.model import Parts, TaskModel, device_of, take_weights
 from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed, check_counts
 from unrolled.tasks.registry import Task
@@ -226,6 +226,8 @@ def _tell(model: TaskModel[Any], parts: Parts[Any], source: BatchSource, common:
     notify(Split(train, valid, test, model.unit, parts.how))
     for remark in parts.remarks:
         notify(Note(remark))
+    if parts.skipped:
+        notify(Skipped(tuple(map(str, parts.skipped))))
     known = model.keys(parts.train)
     for name, part in (("validation", parts.valid), ("test", parts.test)):
         if part is not None and (rows := shared_rows(known, model.keys(part))):
