@@ -1,0 +1,206 @@
+"""From the scores of a CTC network to symbols: greedy, prefix beam search, and when each symbol was said. NumPy alone.
+
+In connectionist temporal classification (Graves et al. 2006) every step puts out a symbol or the blank. A path over the
+steps stands for the symbols that are left when repeats are joined and then blanks taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from unrolled.errors import ArgumentError
+
+Logs = npt.NDArray[np.floating]
+
+
+class Companion(Protocol):
+    """A language model beside the search: how likely each symbol is after the symbols so far.
+
+    A state is whatever stands for one sequence of symbols. Scores are natural logarithms; a symbol may be free, as the
+    letters of a word are to a model of words.
+    """
+
+    def start(self) -> tuple[Logs, Any]:
+        """Scores (V,) of the first symbol, and the state before it."""
+        ...
+
+    def advance(self, symbols: Sequence[int], states: Sequence[Any]) -> tuple[Logs, list[Any]]:
+        """Each state after its symbol: scores (N, V) of the next, and the states."""
+        ...
+
+    def ends(self, states: Sequence[Any]) -> Logs:
+        """How likely it is that nothing follows, (N,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Symbols and their score: log p, with the language model's share in it where there is one."""
+
+    symbols: tuple[int, ...]
+    score: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """A symbol and the steps [start, end) in which it was put out, with the mean log p of these steps."""
+
+    symbol: int
+    start: int
+    end: int
+    score: float
+
+
+def steps_needed(target: Sequence[int] | npt.NDArray[np.integer]) -> int:
+    """The fewest steps that can spell the target: one a symbol, and a blank between two that are equal."""
+    symbols = np.asarray(target)
+    return len(symbols) + int((symbols[1:] == symbols[:-1]).sum())
+
+
+def greedy(logs: Logs, blank: int = 0) -> list[int]:
+    """The symbols of the likeliest path through log p (T, V)."""
+    best = logs.argmax(1)
+    new = np.concatenate([[True], best[1:] != best[:-1]])[: len(best)]
+    symbols: list[int] = best[new & (best != blank)].tolist()
+    return symbols
+
+
+def prefix_beam(
+    logs: Logs,
+    width: int = 16,
+    *,
+    blank: int = 0,
+    companion: Companion | None = None,
+    weight: float = 0.5,
+    bonus: float = 0.0,
+) -> list[Hypothesis]:
+    """The likeliest sequences of symbols given log p (T, V), the best first, at most `width`.
+
+    Every prefix sums over the paths that spell it (Graves et al. 2006; Hannun et al. 2014). The score is
+    log p + weight * (companion's log p) + bonus * (number of symbols). Raises ArgumentError for a width below 1.
+    """
+    if width < 1:
+        raise ArgumentError(f"the beam is {width} wide, it must be 1 or more")
+    beam = _Beam(logs.shape[1], blank, companion, weight, bonus)
+    for row in np.asarray(logs, np.float64):
+        beam.read(row, width)
+    return beam.ranked()
+
+
+class _Beam:
+    """Prefixes (N) with the log p of their paths that end in a blank and of those that end in their last symbol."""
+
+    def __init__(self, symbols: int, blank: int, companion: Companion | None, weight: float, bonus: float) -> None:
+        self.blank = blank
+        self.companion = companion
+        self.weight = weight
+        self.bonus = bonus
+        self.prefixes: list[tuple[int, ...]] = [()]
+        self.blanks = np.zeros(1)
+        self.others = np.full(1, -np.inf)
+        # What the language model adds for each next symbol, and its state; known prefixes keep theirs.
+        self.extra = np.full((1, symbols), bonus)
+        self.states: list[Any] = [None]
+        if companion is not None:
+            first, state = companion.start()
+            self.extra[0] += weight * first
+            self.states = [state]
+
+    def read(self, row: npt.NDArray[np.float64], width: int) -> None:
+        """One more step: every prefix stays or grows by a symbol, and the best `width` go on."""
+        count = len(self.prefixes)
+        totals = np.logaddexp(self.blanks, self.others)
+        last = np.array([prefix[-1] if prefix else self.blank for prefix in self.prefixes])
+        grown = totals[:, None] + row + self.extra
+        # A symbol like the last one is a new one only after a blank.
+        here = np.arange(count)
+        grown[here, last] = self.blanks + row[last] + self.extra[here, last]
+        grown[:, self.blank] = -np.inf
+        stays = np.where(last == self.blank, -np.inf, self.others + row[last])
+        place = {prefix: number for number, prefix in enumerate(self.prefixes)}
+        for number, prefix in enumerate(self.prefixes):
+            parent = place.get(prefix[:-1]) if prefix else None
+            if parent is not None:
+                stays[number] = np.logaddexp(stays[number], grown[parent, prefix[-1]])
+                grown[parent, prefix[-1]] = -np.inf
+        blanks = totals + row[self.blank]
+        self._select(np.concatenate([np.logaddexp(stays, blanks), grown.ravel()]), (blanks, stays, grown), width)
+
+    def _select(self, scores: npt.NDArray[np.float64], parts: tuple[Any, Any, Any], width: int) -> None:
+        blanks, stays, grown = parts
+        count, symbols = grown.shape
+        chosen = np.argsort(-scores, kind="stable")[:width]
+        chosen = chosen[np.isfinite(scores[chosen])]
+        kept, new = chosen[chosen < count], chosen[chosen >= count] - count
+        parents, added = new // symbols, new % symbols
+        self.blanks = np.concatenate([blanks[kept], np.full(len(new), -np.inf)])
+        self.others = np.concatenate([stays[kept], grown[parents, added]])
+        born = list(zip(parents.tolist(), added.tolist(), strict=True))
+        prefixes = [self.prefixes[i] for i in kept] + [(*self.prefixes[parent], symbol) for parent, symbol in born]
+        fresh = np.full((len(new), symbols), self.bonus)
+        states: list[Any] = [None] * len(new)
+        if self.companion is not None and born:
+            scored, states = self.companion.advance(added.tolist(), [self.states[parent] for parent in parents])
+            fresh += self.weight * scored
+        self.extra = np.concatenate([self.extra[kept], fresh])
+        self.states = [self.states[i] for i in kept] + states
+        self.prefixes = prefixes
+
+    def ranked(self) -> list[Hypothesis]:
+        """The prefixes as they stand, the best first, each with what the language model says of an end here."""
+        scores = np.logaddexp(self.blanks, self.others)
+        if self.companion is not None:
+            scores = scores + self.weight * np.asarray(self.companion.ends(self.states))
+        order = np.argsort(-scores, kind="stable")
+        return [Hypothesis(self.prefixes[i], float(scores[i])) for i in order]
+
+
+def align(logs: Logs, target: Sequence[int], blank: int = 0) -> list[Span]:
+    """When each symbol of `target` is put out on the likeliest path that spells it (Viterbi), from log p (T, V).
+
+    Raises ArgumentError where the steps are fewer than the target needs.
+    """
+    if len(logs) < steps_needed(target):
+        raise ArgumentError(
+            f"{len(logs)} steps cannot spell {len(target)} symbols, which need {steps_needed(target)}; "
+            "give a shorter target or a longer input"
+        )
+    path = np.full(2 * len(target) + 1, blank)
+    path[1::2] = target
+    return _spans(_viterbi(np.asarray(logs, np.float64)[:, path], path, blank), path, logs)
+
+
+def _viterbi(scores: npt.NDArray[np.float64], path: npt.NDArray[np.int64], blank: int) -> npt.NDArray[np.int64]:
+    """The likeliest place in `path` at each step (T,); a blank between two unlike symbols may be passed over."""
+    steps, places = scores.shape
+    jumps = np.zeros(places, dtype=bool)
+    jumps[2:] = (path[2:] != blank) & (path[2:] != path[:-2])
+    best = np.full(places, -np.inf)
+    best[:2] = scores[0, :2]
+    moves = np.zeros((steps, places), dtype=np.int64)
+    for step in range(1, steps):
+        one = np.concatenate([[-np.inf], best[:-1]])
+        two = np.where(jumps, np.concatenate([[-np.inf, -np.inf], best[:-2]])[:places], -np.inf)
+        choices = np.stack([best, one, two])
+        moves[step] = choices.argmax(0)
+        best = choices.max(0) + scores[step]
+    ends = places - 1 if places == 1 or best[-1] >= best[-2] else places - 2
+    found = np.full(steps, ends)
+    for step in range(steps - 1, 0, -1):
+        found[step - 1] = found[step] - moves[step, found[step]]
+    return found
+
+
+def _spans(found: npt.NDArray[np.int64], path: npt.NDArray[np.int64], logs: Logs) -> list[Span]:
+    spans = []
+    for place in range(1, len(path), 2):
+        steps = np.flatnonzero(found == place)
+        symbol = int(path[place])
+        score = float(np.mean(logs[steps, symbol]))
+        spans.append(Span(symbol, int(steps[0]), int(steps[-1]) + 1, score))
+    return spans
