@@ -19,8 +19,8 @@ _LENGTHS = "lengths"
 def read_archive(path: Path, inputs: str, targets: tuple[str, ...]) -> tuple[list[Numbers], Numbers | None]:
     """Sequences `(T_n, F)` from the array `inputs`, cut by "lengths" if there, and targets `(N, K)`. DataError."""
     wanted = (inputs, *targets)
-    arrays = _load(path, wanted)
-    values = _finite(arrays[inputs], inputs, path)
+    arrays = load_arrays(path, wanted)
+    values = finite(arrays[inputs], inputs, path)
     if values.ndim not in (2, 3) or not values.size:
         raise DataError(
             f"array {inputs!r} has shape {values.shape}; give (sequences, steps) or (sequences, steps, features)", path
@@ -30,7 +30,7 @@ def read_archive(path: Path, inputs: str, targets: tuple[str, ...]) -> tuple[lis
         sequences = _cut(sequences, arrays[_LENGTHS], path)
     if not targets:
         return sequences, None
-    columns = [_finite(arrays[name], name, path) for name in targets]
+    columns = [finite(arrays[name], name, path) for name in targets]
     for name, column in zip(targets, columns, strict=True):
         if column.ndim not in (1, 2) or len(column) != len(sequences):
             raise DataError(
@@ -40,7 +40,8 @@ def read_archive(path: Path, inputs: str, targets: tuple[str, ...]) -> tuple[lis
     return sequences, np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1)
 
 
-def _load(path: Path, wanted: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
+def load_arrays(path: Path, wanted: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
+    """The arrays `wanted` of an .npz file, and "lengths" if it is there; DataError names those there are."""
     try:
         with opened(path) as file:
             if not zipfile.is_zipfile(file):
@@ -61,7 +62,7 @@ def _load(path: Path, wanted: tuple[str, ...]) -> dict[str, npt.NDArray[np.gener
         ) from None
 
 
-def _finite(array: npt.NDArray[np.generic], name: str, path: Path) -> Numbers:
+def finite(array: npt.NDArray[np.generic], name: str, path: Path) -> Numbers:
     """The array as float32, all of it finite."""
     if array.dtype.kind not in "biuf":
         raise DataError(f"array {name!r} holds {array.dtype}, and numbers are needed; convert it", path)
