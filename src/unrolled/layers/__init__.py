@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unrolled.layers.accelerate import accelerate
+from unrolled.layers.attention import ATTENTIONS, Attention, Memory
 from unrolled.layers.captures import Captures
 from unrolled.layers.explain import LayerExplanation, explain
 from unrolled.layers.output import IGNORED, AdaptiveOutput, Output
@@ -13,10 +14,13 @@ from unrolled.layers.state import State, map_state, where_state
 from unrolled.layers.unroll import Unrolled, unroll
 
 __all__ = [
+    "ATTENTIONS",
     "IGNORED",
     "AdaptiveOutput",
+    "Attention",
     "Captures",
     "LayerExplanation",
+    "Memory",
     "Output",
     "Pooling",
     "Recurrent",
