@@ -74,6 +74,14 @@ def test_log_mel_of_a_long_clip_is_that_of_its_parts() -> None:
     np.testing.assert_allclose(whole[4200:4300], log_mel(samples[4000 * 80 :], RATE, bands=8)[200:300], atol=1e-5)
 
 
+def test_steady_silence_does_not_depend_on_what_comes_later() -> None:
+    quiet = 1e-3 * np.random.default_rng(4).normal(size=4000).astype(np.float32)
+    both = np.concatenate([quiet, 100 * np.random.default_rng(5).normal(size=4000).astype(np.float32)])
+    alone = log_mel(quiet, RATE, bands=8, steady=True)[:40]
+    np.testing.assert_allclose(log_mel(both, RATE, bands=8, steady=True)[:40], alone, atol=1e-5)
+    assert np.abs(log_mel(both, RATE, bands=8)[:40] - alone).max() > 0.5
+
+
 def test_silence_and_a_single_sample_have_features() -> None:
     assert np.isfinite(log_mel(np.zeros(500, dtype=np.float32), RATE)).all()
     assert log_mel(np.ones(1, dtype=np.float32), RATE, bands=5).shape == (1, 5)

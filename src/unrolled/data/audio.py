@@ -85,11 +85,20 @@ def resample(samples: Numbers, rate: int, to: int) -> Numbers:
     return found if len(found) else samples[:1]
 
 
-def log_mel(samples: Numbers, rate: int, *, bands: int = 64, window: float = 0.025, hop: float = 0.010) -> Numbers:
+def log_mel(
+    samples: Numbers,
+    rate: int,
+    *,
+    bands: int = 64,
+    window: float = 0.025,
+    hop: float = 0.010,
+    steady: bool = False,
+) -> Numbers:
     """log_10 of the power in `bands` mel bands, (T, bands): a row each `hop` seconds, T = 1 + floor(N / (rate hop)).
 
     X_t = |FFT(hann * x_t)|^2 over `window` seconds centred at t hop, then triangles evenly spaced on the mel scale
-    m = 2595 log_10(1 + f / 700) from 20 Hz to half the rate. Silence is 80 dB below the loudest band of the clip.
+    m = 2595 log_10(1 + f / 700) from 20 Hz to half the rate. Silence is 80 dB below the loudest band of the clip, or
+    where `steady` at one level for all clips, so that a row depends on its own window alone.
     Raises ArgumentError for sizes that give no band or no frame.
     """
     size, step = round(window * rate), round(hop * rate)
@@ -108,7 +117,7 @@ def log_mel(samples: Numbers, rate: int, *, bands: int = 64, window: float = 0.0
         spectrum = np.fft.rfft(frames[start : start + _FRAMES] * hann, points)
         rows.append((spectrum.real**2 + spectrum.imag**2).astype(np.float32) @ filters)
     power = np.concatenate(rows) / np.float32(hann.sum() ** 2)
-    found: Numbers = np.log10(np.maximum(power, max(_FLOOR, _RANGE * float(power.max()))))
+    found: Numbers = np.log10(np.maximum(power, _FLOOR if steady else max(_FLOOR, _RANGE * float(power.max()))))
     return found
 
 
