@@ -8,7 +8,7 @@ import torch
 
 from batteries.random_case import assert_close, random_case
 from unrolled import cells
-from unrolled.cell import ProgramCell, trace, zoneout
+from unrolled.cell import Cell, ProgramCell, trace, zoneout
 from unrolled.engine import Capture, Weights, draw_noise, explain, scan, step
 from unrolled.errors import ArgumentError, EngineError
 
@@ -67,20 +67,10 @@ def test_explain_names_the_engine_and_the_reasons(caplog: pytest.LogCaptureFixtu
     assert sum("zoneout" in r.getMessage() for r in caplog.records) == 1
 
 
-def test_auto_takes_the_engine_that_was_measured_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = random_case(cells.LSTM(), batch=8)
-    lengths = torch.tensor([5, 5, 4, 3, 5, 2, 1, 5])
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    told = explain(full.cell, full.weights, full.xs)
-    assert told.engine == "native"
-    assert "OMP_WAIT_POLICY=PASSIVE" in told.refusals["compiled"]
-    assert explain(full.cell, full.weights, full.xs, lengths=lengths).engine == "compiled"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    assert explain(full.cell, full.weights, full.xs).engine == "compiled"
-    monkeypatch.delenv("OMP_WAIT_POLICY")
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert explain(full.cell, full.weights, full.xs).engine == "compiled"
+@pytest.mark.parametrize("cell", [cells.LSTM(), cells.Elman(), cells.SLSTM()])
+def test_auto_takes_the_compiled_engine_on_a_cpu(cell: Cell) -> None:
+    case = random_case(cell, batch=8)
+    assert explain(case.cell, case.weights, case.xs).engine == "compiled"
 
 
 def test_capture_is_what_the_step_computes() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
 from unrolled.engine.cpu import pool
+from unrolled.engine.cpu.linker import linked, object_code
 from unrolled.engine.cpu.target import host
 from unrolled.engine.cpu.tile import POINTER, loop, number
 from unrolled.engine.cpu.vector import I64, Kind, Vec
@@ -63,19 +61,4 @@ def _kernel() -> Callable[[int], None]:
         total = total + Vec(b, kind, b.load(memory, typ=kind.vector))
     b.store((total * (1.0 / CHAINS)).value, place).align = kind.bytes
     b.ret_void()
-    return _linked(module)
-
-
-_engines: list[Any] = []  # LLVM frees the code with its engine
-
-
-def _linked(module: ir.Module) -> Callable[[int], None]:
-    machine = host().machine()
-    parsed = llvm.parse_assembly(str(module))
-    parsed.verify()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    builder.getModulePassManager().run(parsed, builder)
-    engine = llvm.create_mcjit_compiler(parsed, machine)
-    engine.finalize_object()
-    _engines.append(engine)
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("limit"))
+    return linked(object_code(module, host()), ("limit",))["limit"].call

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +21,6 @@ from unrolled.errors import ArgumentError, EngineError
 
 # In the order in which "auto" asks them; the reference takes everything.
 ENGINES = {"compiled": operation.refuse, "native": native.refuse, "reference": reference.refuse}
-FULL_BATCH = 8
 _log = logging.getLogger("unrolled.engine")
 
 
@@ -136,8 +134,6 @@ def choose(plan: Plan, engine: str = "auto") -> Explanation:
         raise EngineError(f"there is no engine {engine!r}, but auto, {', '.join(ENGINES)}.")
     reasons = {name: refuse(plan) for name, refuse in ENGINES.items()}
     if engine == "auto":
-        if reasons["compiled"] is None:
-            reasons["compiled"] = _slower_than_native(plan)
         chosen = next(name for name, reason in reasons.items() if reason is None)
         passed = [f"not {n}: {why}" for n, why in reasons.items() if why is not None]
         if chosen == "reference":
@@ -148,23 +144,6 @@ def choose(plan: Plan, engine: str = "auto") -> Explanation:
         if (reason := reasons[engine]) is not None:
             raise EngineError(f"the engine {engine} cannot run this: {reason}; use engine='auto'.")
     return Explanation(chosen, {n: why or other for n, why in reasons.items() if n != chosen}, plan)
-
-
-def _slower_than_native(plan: Plan) -> str | None:
-    """Where torch's own layers were measured faster: an LSTM on full batches, while torch's threads spin.
-
-    Between its calls torch's threads hold their cores for some milliseconds, which costs threads of others half their
-    speed and torch's own nothing. With OMP_WAIT_POLICY=PASSIVE they do not, and then ours are faster here too.
-    """
-    spins = torch.get_num_threads() > 1 and os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE"
-    if not spins or plan.ragged or plan.batch < FULL_BATCH or native.refuse(plan) is not None:
-        return None
-    found = native.match(plan.program)
-    if found is None or found.function != "lstm":
-        return None
-    return (
-        "torch's own LSTM is faster on full batches unless OMP_WAIT_POLICY=PASSIVE keeps torch's threads from spinning"
-    )
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from batteries import Case, check_engine
 from unrolled import cells
 from unrolled.cell import pullback, trace
-from unrolled.engine.cpu import compiler, large
+from unrolled.engine.cpu import compiler, large, linker
 from unrolled.engine.cpu.product import Product
 from unrolled.engine.cpu.schedule import backward, forward
 from unrolled.engine.cpu.target import SETS, Target, host, named, processor
@@ -102,7 +102,7 @@ def test_arm64_object_code_compiles(dtype: str) -> None:
     plan = forward(program, derivative)
     schedules = {"train": plan.schedule, "back": backward(program, derivative, plan.saved)}
     assert _machine(compiler._object(program, dtype, target, schedules)) == ELF_MACHINE["aarch64"]
-    assert _machine(compiler._compiled(_product(target, dtype), target)) == ELF_MACHINE["aarch64"]
+    assert _machine(linker.object_code(_product(target, dtype), target)) == ELF_MACHINE["aarch64"]
 
 
 def test_sets_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import llvmlite
-import llvmlite.binding as llvm
 from llvmlite import ir
 
 from unrolled.cell import Program, pullback
 from unrolled.engine.cpu import cache
 from unrolled.engine.cpu.kernel import DIRECT, HEADER, Kernel
+from unrolled.engine.cpu.linker import Function, linked, object_code
 from unrolled.engine.cpu.product import Product
 from unrolled.engine.cpu.schedule import Forward, Place, Schedule, backward, forward
 from unrolled.engine.cpu.target import Target, host
 from unrolled.engine.cpu.vector import Kind
-
-Run = Callable[[int], None]
 
 
 def _digest() -> str:
@@ -46,7 +41,7 @@ class Pass:
     schedule: Schedule
     places: tuple[Place, ...]
     sums: tuple[str, ...]
-    run: Run
+    run: Function
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -96,12 +91,10 @@ def compiled(program: Program, dtype: str, target: Target | None = None) -> Comp
     back = backward(program, derivative, plan.saved)
     schedules = {"infer": plain.schedule, DIRECT: plain.schedule, "train": plan.schedule, "back": back}
     code = cache.load_or_make(_key(program, dtype, target), lambda: _object(program, dtype, target, schedules))
-    addresses = _linked(code, tuple(schedules))
+    functions = linked(code, tuple(schedules))
     kernels = _kernels(ir.Module(), program, dtype, target, schedules)
     passes = {
-        name: Pass(
-            schedules[name], tuple(kernels[name].places.values()), kernels[name].sums, _function(addresses[name])
-        )
+        name: Pass(schedules[name], tuple(kernels[name].places.values()), kernels[name].sums, functions[name])
         for name in schedules
     }
     lanes = target.lanes(dtype)
@@ -123,17 +116,17 @@ def _kernels(
 
 
 @lru_cache(maxsize=8)
-def multiplier(dtype: str, target: Target | None = None) -> Run:
+def multiplier(dtype: str, target: Target | None = None) -> Function:
     """The function for large products of one element type."""
     target = target or host()
 
     def make() -> bytes:
         module = ir.Module("unrolled")
         Product(module, target, Kind(dtype, target.lanes(dtype))).emit()
-        return _compiled(module, target)
+        return object_code(module, target)
 
     key = hashlib.sha256("\0".join(["multiply", dtype, repr(target), llvmlite.__version__, _SOURCES]).encode())
-    return _function(_linked(cache.load_or_make(key.hexdigest(), make), ("multiply",))["multiply"])
+    return linked(cache.load_or_make(key.hexdigest(), make), ("multiply",))["multiply"]
 
 
 def _object(program: Program, dtype: str, target: Target, schedules: dict[str, Schedule]) -> bytes:
@@ -141,38 +134,7 @@ def _object(program: Program, dtype: str, target: Target, schedules: dict[str, S
     module = ir.Module("unrolled")
     for kernel in _kernels(module, program, dtype, target, schedules).values():
         kernel.emit()
-    return _compiled(module, target)
-
-
-def _compiled(module: ir.Module, target: Target) -> bytes:
-    """Optimised object code of a module."""
-    module.triple = target.triple
-    machine = target.machine()
-    parsed = llvm.parse_assembly(str(module))
-    parsed.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = False
-    llvm.create_pass_builder(machine, options).getModulePassManager().run(
-        parsed, llvm.create_pass_builder(machine, options)
-    )
-    return bytes(machine.emit_object(parsed))
-
-
-_engines: list[Any] = []  # LLVM frees the code with its engine, so engines live as long as the process
-
-
-def _linked(code: bytes, names: tuple[str, ...]) -> dict[str, int]:
-    """Load object code into the process: the addresses of its functions."""
-    machine = host().machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    _engines.append(engine)
-    return {name: engine.get_function_address(name) for name in names}
-
-
-def _function(address: int) -> Run:
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+    return object_code(module, target)
 
 
 def _key(program: Program, dtype: str, target: Target) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unrolled.cell import Program
-from unrolled.engine.cpu import pool
+from unrolled.engine.cpu import team
 from unrolled.engine.cpu.compiler import Compiled, Pass
 from unrolled.engine.cpu.kernel import panel_blocks
 from unrolled.engine.cpu.large import WORTH_A_THREAD, multiply
@@ -132,7 +132,7 @@ class Memory:
     def run(self, step: Pass, *, ascending: bool) -> None:
         """Call the kernel for each share of the rows."""
         tables = self.tables(step, ascending=ascending)
-        pool.run(step.run, [ctypes.addressof(t) for t in tables])
+        team.run(step.run, [ctypes.addressof(t) for t in tables])
 
     def tables(self, step: Pass, *, ascending: bool) -> list[Any]:
         """What the kernel takes, for each share of the rows; this memory must outlive them."""

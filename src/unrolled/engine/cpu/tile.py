@@ -19,7 +19,7 @@ def number(value: int) -> Any:
 
 
 @contextmanager
-def loop(b: ir.IRBuilder, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+def loop(b: ir.IRBuilder, start: Any, stop: Any, step: Any = 1) -> Iterator[Any]:
     """For index in range(start, stop, step)."""
     before = b.block
     head, body, end = (b.append_basic_block(part) for part in ("loop", "body", "done"))
@@ -30,7 +30,7 @@ def loop(b: ir.IRBuilder, start: Any, stop: Any, step: int = 1) -> Iterator[Any]
     b.cbranch(b.icmp_signed("<", index, stop), body, end)
     b.position_at_end(body)
     yield index
-    index.add_incoming(b.add(index, number(step)), b.block)
+    index.add_incoming(b.add(index, number(step) if isinstance(step, int) else step), b.block)
     b.branch(head)
     b.position_at_end(end)
 

@@ -1,0 +1,85 @@
+"""Runs a kernel once for each of its tables, on the OpenMP threads that the process has already, else on our own.
+
+torch's OpenMP threads spin for some milliseconds after each of its operations. Threads of our own would share the cores
+with them and lose half their speed; as members of the same team they are awake when the work comes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from llvmlite import ir
+
+from unrolled.engine.cpu import pool
+from unrolled.engine.cpu.linker import Function, linked, object_code
+from unrolled.engine.cpu.target import host
+from unrolled.engine.cpu.tile import POINTER, loop, number
+from unrolled.engine.cpu.vector import I32, I64
+
+# An OpenMP team does not survive a fork: the child would wait for threads that are not there.
+_home = os.getpid()
+
+
+@dataclass(frozen=True)
+class OpenMP:
+    """The library's entry point, and the addresses of what a thread asks it."""
+
+    parallel: Callable[[int, int, int, int], None]
+    thread: int
+    threads: int
+
+
+def run(function: Function, tables: Sequence[int]) -> None:
+    """Call the function once for each table, several at a time; returns when all are done."""
+    if len(tables) == 1:
+        function.call(tables[0])
+        return
+    team = openmp() if os.getpid() == _home else None
+    if team is None:
+        pool.run(function.call, tables)
+        return
+    values = (team.thread, team.threads, function.address, len(tables), *tables)
+    work = (ctypes.c_int64 * len(values))(*values)
+    team.parallel(_share(), ctypes.addressof(work), len(tables), 0)
+
+
+@lru_cache(maxsize=1)
+def openmp() -> OpenMP | None:
+    """The OpenMP library of this process with GNU's interface, which LLVM's and Intel's on Linux have too."""
+    if os.name != "posix":
+        return None
+    library = ctypes.CDLL(None)
+    if not all(hasattr(library, n) for n in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")):
+        return None
+    parallel = library.GOMP_parallel
+    parallel.argtypes, parallel.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+    return OpenMP(parallel, _address(library.omp_get_thread_num), _address(library.omp_get_num_threads))
+
+
+def _address(symbol: Any) -> int:
+    return ctypes.cast(symbol, ctypes.c_void_p).value or 0
+
+
+@lru_cache(maxsize=1)
+def _share() -> int:
+    """What each thread of a team runs; a team may have fewer threads than there are tables."""
+    module = ir.Module("unrolled")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "share")
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+
+    def entry(index: Any) -> Any:
+        return b.load(b.gep(function.args[0], [index], source_etype=I64), typ=I64)
+
+    question = ir.FunctionType(I32, []).as_pointer()
+    mine = b.sext(b.call(b.inttoptr(entry(number(0)), question), []), I64)
+    all_ = b.sext(b.call(b.inttoptr(entry(number(1)), question), []), I64)
+    kernel = b.inttoptr(entry(number(2)), ir.FunctionType(ir.VoidType(), [POINTER]).as_pointer())
+    with loop(b, mine, entry(number(3)), all_) as k:
+        b.call(kernel, [b.inttoptr(entry(b.add(k, number(4))), POINTER)])
+    b.ret_void()
+    return linked(object_code(module, host()), ("share",))["share"].address
