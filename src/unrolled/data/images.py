@@ -161,13 +161,30 @@ def picture_files(path: Path) -> list[Path]:
 def read_image(path: str | Path, size: int) -> Pixels:
     """A picture as (size, size, 3) bytes of red, green and blue, rows from the top.
 
-    It is turned as its EXIF entry says, laid on white where it is transparent, scaled until its longer side fits, and
-    put into the middle with a grey border. Reads JPEG, PNG, GIF (its first picture), BMP, WebP and TIFF. Raises
-    DataError for a file that is missing, no picture, damaged or empty.
+    It is scaled until its longer side fits, and put into the middle with a grey border. Raises DataError as
+    `open_picture` does.
     """
-    path = Path(path)
     if size < 1:
         raise ArgumentError(f"size={size} leaves no room for a picture; give at least 1 pixel")
+    upright = open_picture(path, enough=size)
+    from PIL import Image
+
+    scale = size / max(upright.size)
+    width, height = (max(1, round(side * scale)) for side in upright.size)
+    canvas = Image.new("RGB", (size, size), _BORDER)
+    canvas.paste(
+        upright.resize((width, height), Image.Resampling.BILINEAR), ((size - width) // 2, (size - height) // 2)
+    )
+    return np.asarray(canvas, dtype=np.uint8)
+
+
+def open_picture(path: str | Path, *, enough: int | None = None) -> Image.Image:
+    """A picture in red, green and blue, turned as its EXIF entry says, laid on white where it is transparent.
+
+    Reads JPEG, PNG, GIF (its first picture), BMP, WebP and TIFF; a JPEG may come smaller, with `enough` pixels a side
+    or more. Raises DataError for a file that is missing, no picture, damaged or empty.
+    """
+    path = Path(path)
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -179,7 +196,9 @@ def read_image(path: str | Path, size: int) -> Pixels:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(file, formats=_FORMATS) as image:
-                return _pixels(image, size)
+                return _upright(image, enough, path)
+        except DataError:
+            raise
         except UnidentifiedImageError:
             raise DataError(_unknown(path), path) from None
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -197,17 +216,14 @@ def _unknown(path: Path) -> str:
     return f"this is no picture of a kind that can be read ({kinds}), or it has no pixels; give another file"
 
 
-def _pixels(image: Image.Image, size: int) -> Pixels:
-    from PIL import Image, ImageOps
+def _upright(image: Image.Image, enough: int | None, path: Path) -> Image.Image:
+    from PIL import ImageOps
 
-    image.draft("RGB", (size, size))  # a JPEG is decoded no larger than is needed
-    upright = _rgb(ImageOps.exif_transpose(image))
-    scale = size / max(upright.size)
-    width, height = (max(1, round(side * scale)) for side in upright.size)
-    canvas = Image.new("RGB", (size, size), _BORDER)
-    fitted = upright.resize((width, height), Image.Resampling.BILINEAR)
-    canvas.paste(fitted, ((size - width) // 2, (size - height) // 2))
-    return np.asarray(canvas, dtype=np.uint8)
+    if 0 in image.size:
+        raise DataError(f"the picture has {image.width} x {image.height} pixels; give one of at least 1 x 1", path)
+    if enough is not None:
+        image.draft("RGB", (enough, enough))  # a JPEG is decoded no larger than is needed
+    return _rgb(ImageOps.exif_transpose(image))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
