@@ -203,3 +203,17 @@ def test_a_missing_column_is_named_with_those_there_are(runs: Path, files: Path,
     assert code == 1
     assert "'txt'" in error
     assert "'text'" in error
+
+
+def test_complete_answers_for_each_line_of_a_file(runs: Path, tmp_path: Path, capsys: Captured) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("the cat\na dog sees\n", encoding="utf-8")
+    found = result(capsys, "complete", runs / "language", "--file", lines, "--count", 2)["texts"]
+    assert [row["row"] for row in found] == [1, 2]
+    alone = result(capsys, "complete", runs / "language", "a dog sees", "--count", 2)["completions"]
+    assert found[1]["completions"] == alone
+    shown = text(capsys, "complete", runs / "language", "--file", lines, "--count", 2).splitlines()
+    assert [line for line in shown if "%" not in line] == [f"{lines}, row 1", f"{lines}, row 2"]
+    single = result(capsys, "complete", runs / "language", "the", "--single", "--count", 3)["completions"]
+    assert all(len(row["word"]) == 1 for row in single)
+    assert complaint(capsys, "complete", runs / "language", "x", "--file", lines)[0] == 2

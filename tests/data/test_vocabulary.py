@@ -214,7 +214,7 @@ def test_subwords_without_their_library_are_said(monkeypatch: pytest.MonkeyPatch
         ({"units": "words"}, r"units='words' is not known; give one of .* \(nearest: 'word'\)"),
         ({"units": "char", "minimum": 0}, "minimum=0 and size=None leave no room for a token; give at least 1 and 3"),
         ({"units": "char", "size": 3, "specials": ["<end>"]}, "minimum=1 and size=3 leave no room .* 1 and 4"),
-        ({"units": "byte", "lowercase": True}, "lowercase is for char and word units, and 'byte' keeps every byte"),
+        ({"units": "byte", "lowercase": True}, "lowercase is for char and word units, and 'byte' keeps the text"),
         ({"units": "word", "minimum": 99}, "no token of the texts is seen 99 times or more"),
         ({"units": "subword", "size": 200}, "a subword vocabulary of 200 tokens has no room for the 256 bytes"),
         ({"units": "char", "specials": ["<pad>"]}, "the special tokens '<pad>', '<unk>', '<pad>' must all differ"),
@@ -240,7 +240,7 @@ def test_half_a_surrogate_pair_is_refused_in_training() -> None:
 @pytest.mark.parametrize(
     ("units", "change", "sentence"),
     [
-        ("char", {"units": "pickle"}, "units are 'pickle', and one of 'char', 'byte', 'word', 'subword' is needed"),
+        ("char", {"units": "pickle"}, "units are 'pickle', and one of 'char', 'byte', 'word', 'subword', 'symbol' is needed"),
         ("char", {"units": ["char"]}, "units are"),
         ("char", {"tokens": ["a", "b", "a"]}, "'tokens' has 'a' twice"),
         ("char", {"tokens": ["a", "bc"]}, "not one character"),

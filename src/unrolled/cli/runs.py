@@ -12,6 +12,7 @@ from unrolled.errors import DataError, RunError, UsageError
 if TYPE_CHECKING:
     from unrolled.data import Documents
     from unrolled.tasks.classify import ClassifyTask
+    from unrolled.tasks.language import LanguageTask
     from unrolled.tasks.regress import RegressTask
     from unrolled.tasks.sequences import Inputs
 
@@ -56,6 +57,23 @@ def read_texts(
         if file and whole
         else read_inputs(source, literal=literal, column=column)
     )
+
+
+def read_units(
+    model: LanguageTask, source: str | None, literal: str | None, column: str | None, *, whole: bool = False
+) -> Documents:
+    """The texts of INPUT or `--literal` as a language model was trained on them: sequences too, rows of a table."""
+    from unrolled.tasks.language import read_texts as read_as_trained
+
+    if model.sequence is None or literal is not None or source is None or not _is_table(source):
+        return read_texts(source, literal, column, model.column, whole=whole)
+    return read_as_trained(Path(source), column or model.column, model.sequence)
+
+
+def _is_table(source: str) -> bool:
+    from unrolled.data import is_table
+
+    return source != "-" and is_table(Path(source))
 
 
 def read_sequences(

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from unrolled.cli.output import Flag, Output
-from unrolled.cli.runs import Column, Input, Literal, Row, Run, open_as, read_texts
+from unrolled.cli.runs import Column, Input, Literal, Row, Run, open_as, read_units
 
 Lines = Annotated[Flag, Parameter(help="score each line of a text file by itself, not the file as one text")]
 
@@ -24,7 +24,7 @@ def score(
 ) -> None:
     """Say how likely a language model finds each text: perplexity, bits for each character, nats for each unit."""
     model = open_as(run, "score", "language")
-    documents = read_texts(source, literal, column, model.column, whole=not lines)
+    documents = read_units(model, source, literal, column, whole=not lines)
     rows: list[Row] = [
         {"path": origin.path, "row": origin.row, "characters": cost.characters, "units": cost.units, **cost.metrics()}
         for origin, cost in zip(documents.origins, model.score(documents.texts), strict=True)

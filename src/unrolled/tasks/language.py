@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from unrolled.data import (
+    Documents,
     LengthBatches,
     TokenStreams,
     Vocabulary,
@@ -23,6 +25,9 @@ from unrolled.data import (
     pad_ids,
     read_documents,
 )
+from unrolled.data.sequences import read_sequences
+from unrolled.data.vocabulary import split_symbols
+from unrolled.data.vocabulary.word import split_words
 from unrolled.decode import Kind, Sampling, WordBeam, kind_of, log_softmax
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.layers import IGNORED, map_state, where_state
@@ -77,7 +82,9 @@ class LanguageTask(TaskModel[list[str]]):
     module: LanguageNetwork
     vocabulary: Vocabulary
 
-    def __init__(self, plan: NetworkPlan, vocabulary: Vocabulary, *, ends: bool, column: str) -> None:
+    def __init__(
+        self, plan: NetworkPlan, vocabulary: Vocabulary, *, ends: bool, column: str, sequence: str | None = None
+    ) -> None:
         module = LanguageNetwork(
             len(vocabulary),
             plan.inputs,
@@ -89,17 +96,26 @@ class LanguageTask(TaskModel[list[str]]):
         super().__init__(plan, vocabulary, module)
         self.ends = ends
         self.column = column
+        self.sequence = sequence
         self.border = vocabulary.special(BORDER)
         self.start = self.border if ends else _line_break(vocabulary) or self.border
 
     @classmethod
     def read(cls, path: Path, options: LanguageOptions, common: Common) -> Parts[list[str]]:
-        texts = _texts(path, options.text)
-        test = None if common.test is None else _texts(common.test, options.text)
-        if common.valid is not None:
-            return Parts(texts, _texts(common.valid, options.text), test, str(common.valid))
-        train, valid = hold_out(texts, options.validation, path)
-        return Parts(train, valid, test, f"the last {options.validation:.0%} of the text" if valid else "none")
+        if options.sequence is not None and options.units != "symbol":
+            raise ArgumentError(f"units is {options.units!r}, but the rows of a sequence are symbols; give symbol")
+        files = (path, common.valid, common.test)
+        found = [
+            None if file is None else read_texts(file, options.text, options.sequence, skip_bad=common.skip_bad)
+            for file in files
+        ]
+        skipped = tuple(error for part in found if part is not None for error in part.skipped)
+        texts, valid, test = (None if part is None else part.texts for part in found)
+        how = str(common.valid)
+        if valid is None:
+            texts, valid = hold_out(texts or [], options.validation, path, whole=options.units == "symbol")
+            how = f"the last {options.validation:.0%} of the text" if valid else "none"
+        return Parts(texts or [], valid, test, how, skipped=skipped)
 
     @classmethod
     def build(cls, parts: Parts[list[str]], options: LanguageOptions, start: TaskModel[Any] | None = None) -> Self:
@@ -128,7 +144,7 @@ class LanguageTask(TaskModel[list[str]]):
             dropout=options.dropout,
             regularisation=regularisation_of(options),
         )
-        model = cls(plan, vocabulary, ends=len(parts.train) > 1, column=options.text)
+        model = cls(plan, vocabulary, ends=len(parts.train) > 1, column=options.text, sequence=options.sequence)
         if parts.valid is not None:
             units = np.concatenate(vocabulary.encode_all(parts.valid))
             share = float(np.mean(units == vocabulary.unknown))
@@ -140,10 +156,14 @@ class LanguageTask(TaskModel[list[str]]):
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
         if vocabulary is None or BORDER not in vocabulary.specials:
             raise RunError(f"the vocabulary lacks the unit {BORDER}")
-        return cls(plan, vocabulary, ends=entry(schema, "ends", bool), column=entry(schema, "text", str))
+        # Runs older than sequences of symbols have no entry for them.
+        sequence = entry({"sequence": None, **schema}, "sequence", str, type(None))
+        column = entry(schema, "text", str)
+        return cls(plan, vocabulary, ends=entry(schema, "ends", bool), column=column, sequence=sequence)
 
     def schema(self) -> dict[str, Any]:
-        return {"text": self.column, "ends": self.ends, "units": self.vocabulary.units}
+        units = self.vocabulary.units
+        return {"text": self.column, "sequence": self.sequence, "ends": self.ends, "units": units}
 
     def keys(self, examples: list[str]) -> list[Hashable]:
         return list(examples)
@@ -158,7 +178,7 @@ class LanguageTask(TaskModel[list[str]]):
         return super().activations(batch) + self.module.output.working_size(batch.inputs.size)
 
     def read_part(self, path: Path) -> list[str]:
-        return _texts(path, self.column)
+        return read_texts(path, self.column, self.sequence).texts
 
     def encode(self, text: str) -> Ids:
         """A document as it is read: the start unit, its own, and the border if the model learnt ends."""
@@ -237,16 +257,17 @@ class LanguageTask(TaskModel[list[str]]):
         if rest := decoder.flush():
             yield rest
 
-    def complete(self, prompt: str, count: int = 10) -> list[tuple[str, float]]:
-        """The likeliest next words with their probabilities, likeliest first.
+    def complete(self, prompt: str, count: int = 10, *, single: bool = False) -> list[tuple[str, float]]:
+        """The likeliest next words or symbols with their probabilities, likeliest first.
 
-        A model of characters, bytes or subwords spells whole words; the prompt's last word is then taken as whole.
+        A model of characters, bytes or subwords spells whole words; the prompt's last word is then taken as whole. With
+        `single` the next unit is listed, whatever it is.
         """
         if count < 1:
             raise ArgumentError(f"count is {count}, it must be 1 or more")
         logits, state = self._read(prompt)
         logs = log_softmax(logits)
-        if self.vocabulary.units == "word":
+        if single or self.vocabulary.units in ("word", "symbol"):
             logs[:, : self.vocabulary.first] = -np.inf
             best = np.argsort(-logs[0], kind="stable")[:count]
             return [
@@ -254,6 +275,13 @@ class LanguageTask(TaskModel[list[str]]):
             ]
         beam = WordBeam(self._kinds(), self.vocabulary.decode, self._advance)
         return beam.words(logs, state, count, in_word=kind_of(prompt[-1:]) == Kind.LETTER)
+
+    def unknown(self, text: str) -> list[str]:
+        """The words or symbols of a text that the vocabulary lacks; of other units none is named."""
+        split = {"symbol": split_symbols, "word": split_words}.get(self.vocabulary.units)
+        parts = [] if split is None else split(text)
+        missing = self.vocabulary.encode(text) == self.vocabulary.unknown
+        return [part for part, lacks in zip(parts, missing, strict=bool(parts)) if lacks]
 
     def _kinds(self) -> npt.NDArray[np.int64]:
         """What each unit does to a word; a part of a character counts as a letter, a learnt end of text as a mark."""
@@ -298,7 +326,9 @@ class LanguageTask(TaskModel[list[str]]):
             ids, lengths = pad_ids([rows[i] for i in batch])
             costs = self._nats(ids, lengths, np.array([run_ups[i] for i in batch]))
             np.add.at(nats, [owners[i] for i in batch], costs)
-        return [Score(float(n), len(ids) - 1, len(text)) for n, ids, text in zip(nats, documents, texts, strict=True)]
+        # How many characters a symbol's name has says nothing.
+        sizes = [0 if self.vocabulary.units == "symbol" else len(text) for text in texts]
+        return [Score(float(n), len(ids) - 1, size) for n, ids, size in zip(nats, documents, sizes, strict=True)]
 
     @torch.no_grad()
     def _nats(self, ids: Ids, lengths: Ids, run_ups: Ids) -> npt.NDArray[np.float64]:
@@ -318,8 +348,13 @@ class LanguageTask(TaskModel[list[str]]):
         return total.cpu().numpy()
 
 
-def hold_out(texts: list[str], fraction: float, path: Path | None = None) -> tuple[list[str], list[str] | None]:
-    """The last `fraction` of the characters, taken off; a document on the border is cut in two."""
+def hold_out(
+    texts: list[str], fraction: float, path: Path | None = None, *, whole: bool = False
+) -> tuple[list[str], list[str] | None]:
+    """The last `fraction` of the characters, taken off; a document on the border is cut in two.
+
+    `whole`: it is cut behind a space or a tab, so that symbols stay whole.
+    """
     if fraction == 0:
         return texts, None
     if not 0 < fraction < 1:
@@ -327,10 +362,11 @@ def hold_out(texts: list[str], fraction: float, path: Path | None = None) -> tup
     keep = sum(map(len, texts)) - round(fraction * sum(map(len, texts)))
     train, valid = [], []
     for text in texts:
-        if text[:keep]:
-            train.append(text[:keep])
-        if text[keep:]:
-            valid.append(text[keep:])
+        cut = _behind_gap(text, keep) if whole else keep
+        if text[:cut]:
+            train.append(text[:cut])
+        if text[cut:]:
+            valid.append(text[cut:])
         keep = max(0, keep - len(text))
     if not train or not valid:
         raise DataError(
@@ -341,8 +377,19 @@ def hold_out(texts: list[str], fraction: float, path: Path | None = None) -> tup
     return train, valid
 
 
-def _texts(path: Path, column: str) -> list[str]:
-    return read_documents(path, column=column if is_table(path) else None).texts
+def _behind_gap(text: str, place: int) -> int:
+    """The first place from `place` on that a symbol begins at; the end where none does. A place of 0 stays."""
+    gap = re.compile(r"\t\s*" if "\t" in text else r"\s+").search(text, place - 1) if 0 < place < len(text) else None
+    return place if not 0 < place < len(text) else len(text) if gap is None else gap.end()
+
+
+def read_texts(path: Path, column: str, sequence: str | None, *, skip_bad: bool = False) -> Documents:
+    """The documents of a file as a language model reads it: of a table a text a row, or a sequence some rows."""
+    if not is_table(path):
+        return read_documents(path, skip_bad=skip_bad)
+    if sequence is not None:
+        return read_sequences(path, sequence, column, skip_bad=skip_bad)
+    return read_documents(path, column=column, skip_bad=skip_bad)
 
 
 def _cut(ids: Ids, pieces: int) -> list[tuple[Ids, int]]:

@@ -29,12 +29,12 @@ from unrolled.models import Embedding, SequenceNetwork
 from unrolled.tasks.events import Note
 from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
-from unrolled.tasks.options import Common, SequenceOptions
+from unrolled.tasks.options import Common, NetworkOptions, SequenceOptions
 from unrolled.train import BatchSource
 
 # Texts, or arrays (T, F); all of one kind.
 Inputs = Sequence[Any]
-WHOLE = ("word", "subword")
+WHOLE = ("word", "subword", "symbol")
 # Vectors of size 1, as torch starts them, make the first states of a trained-from-scratch network saturate.
 _EMBEDDING_SCALE = 0.1
 
@@ -218,7 +218,7 @@ def settled(options: SequenceOptions, vocabulary: Vocabulary | None) -> Sequence
 
 
 def part_off(
-    examples: Examples, options: SequenceOptions, common: Common, labels: Sequence[Hashable] | None
+    examples: Examples, options: NetworkOptions, common: Common, labels: Sequence[Hashable] | None
 ) -> Parts[Examples]:
     """Hold `options.validation` of the rows out, by label in proportion, and never a group in two parts."""
     share = options.validation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from unrolled.data.vocabulary.base import Vocabulary
 from unrolled.data.vocabulary.byte import ByteVocabulary
 from unrolled.data.vocabulary.character import CharVocabulary, code_points
 from unrolled.data.vocabulary.subword import SubwordVocabulary, load_tokenizer, train_subwords
+from unrolled.data.vocabulary.symbol import SymbolVocabulary, split_symbols
 from unrolled.data.vocabulary.word import WordVocabulary, split_words
 from unrolled.errors import ArgumentError, DataError
 
-UNITS = ("char", "byte", "word", "subword")
+UNITS = ("char", "byte", "word", "subword", "symbol")
 
 
 def build_vocabulary(
@@ -40,8 +41,8 @@ def build_vocabulary(
         raise ArgumentError(
             f"minimum={minimum} and size={size} leave no room for a token; give at least 1 and {3 + len(specials)}"
         )
-    if lowercase and units in ("byte", "subword"):
-        raise ArgumentError(f"lowercase is for char and word units, and {units!r} keeps every byte; leave it out")
+    if lowercase and units not in ("char", "word"):
+        raise ArgumentError(f"lowercase is for char and word units, and {units!r} keeps the text; leave it out")
     if units == "byte":
         return ByteVocabulary(specials=specials)
     if units == "subword":
@@ -53,7 +54,21 @@ def build_vocabulary(
         return CharVocabulary(
             _commonest(_count_characters(texts), room, minimum), lowercase=lowercase, specials=specials
         )
-    return WordVocabulary(_commonest(_count_words(texts), room, minimum), lowercase=lowercase, specials=specials)
+    if units == "symbol":
+        return SymbolVocabulary(_commonest(_count(texts, split_symbols), room, minimum), specials=specials)
+    words = _commonest(_count(texts, split_words), room, minimum)
+    return WordVocabulary(words, lowercase=lowercase, specials=specials)
+
+
+def vocabulary_of_words(
+    sentences: Iterable[Sequence[str]], *, size: int | None = None, minimum: int = 1, lowercase: bool = False
+) -> WordVocabulary:
+    """The vocabulary of sentences that are cut into words already; as `build_vocabulary`. Raises ArgumentError."""
+    counts: Counter[str] = Counter()
+    for words in sentences:
+        counts.update(word.lower() if lowercase else word for word in words)
+    room = None if size is None else size - 2
+    return WordVocabulary(_commonest(counts, room, minimum), lowercase=lowercase)
 
 
 def vocabulary_from_json(data: object, path: str | Path | None = None) -> Vocabulary:
@@ -78,6 +93,8 @@ def _from_json(data: object) -> Vocabulary:
         return ByteVocabulary(specials=specials)
     if units == "subword":
         return SubwordVocabulary(load_tokenizer(data.get("tokenizer")), specials=specials)
+    if units == "symbol":
+        return SymbolVocabulary(_texts(data, "tokens"), specials=specials)
     lowercase = data.get("lowercase")
     if not isinstance(lowercase, bool):
         raise DataError("the vocabulary's 'lowercase' must be true or false; restore the file")
@@ -108,10 +125,10 @@ def _count_characters(texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def _count_words(texts: Iterable[str]) -> Counter[str]:
+def _count(texts: Iterable[str], split: Callable[[str], list[str]]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(split_words(text))
+        counts.update(split(text))
     return counts
 
 

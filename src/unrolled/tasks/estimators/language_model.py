@@ -29,6 +29,7 @@ class LanguageModel(Estimator, LanguageOptions):
 
     cell: Any = option("lstm", "a cell's name or a Cell")
     text: str = field(default="text", init=False)
+    sequence: str | None = field(default=None, init=False)
 
     task: ClassVar[str] = "language"
 
@@ -47,10 +48,10 @@ class LanguageModel(Estimator, LanguageOptions):
         model: LanguageTask = self._fitted
         return model.generate(prompt, length, **sampling)
 
-    def complete(self, prompt: str, count: int = 10) -> list[tuple[str, float]]:
-        """The likeliest next words with their probabilities."""
+    def complete(self, prompt: str, count: int = 10, *, single: bool = False) -> list[tuple[str, float]]:
+        """The likeliest next words or symbols, or with `single` units, with their probabilities."""
         model: LanguageTask = self._fitted
-        return model.complete(prompt, count)
+        return model.complete(prompt, count, single=single)
 
     def score_texts(self, X: Any) -> list[Score]:
         """The cost of each text: nats, units, characters, and `.metrics()`."""

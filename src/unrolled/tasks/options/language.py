@@ -15,8 +15,9 @@ SOFTMAX = ("full", "adaptive")
 class LanguageOptions(TextOptions, NetworkOptions):
     """Options of `unrolled train language`."""
 
-    text: str = option("text", "column of a table that holds the text")
-    units: str = option("char", "what one step reads", choices=UNITS)
+    text: str = option("text", "column of a table that holds the text, or the symbol of a step")
+    sequence: str | None = option(None, "column that names the sequence a row is a step of; for symbols")
+    units: str = option("char", "what one step reads; symbol: what stands between spaces or tabs", choices=UNITS)
     hidden: int = option(384, "hidden units of a layer")
     embedding: int = option(64, "numbers that stand for one unit of text")
     tied: bool = option(False, "one matrix for the embedding and the output")

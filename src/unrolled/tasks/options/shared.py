@@ -11,7 +11,7 @@ from typing import Any
 
 from unrolled.errors import ArgumentError
 
-UNITS = ("char", "byte", "word", "subword")
+UNITS = ("char", "byte", "word", "subword", "symbol")
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:  # noqa: A002
