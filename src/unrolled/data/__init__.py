@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from unrolled.data.batches import LengthBatches, pad_ids, pad_numbers
+from unrolled.data.conll import Tagged, read_conll
 from unrolled.data.documents import Documents, Origin, read_documents, read_inputs, read_lines
 from unrolled.data.labelled import Label, Labelled, check_labels, read_labelled
 from unrolled.data.scaler import Scaler
+from unrolled.data.sequences import read_sequences
 from unrolled.data.series import Series, read_series
 from unrolled.data.split import shared_rows, split_rows
+from unrolled.data.steps import Steps, read_steps
 from unrolled.data.streams import TokenStreams, Window
 from unrolled.data.table import Table, is_table, read_table
 from unrolled.data.targets import TextTargets, read_text_targets
@@ -19,10 +22,12 @@ from unrolled.data.vocabulary import (
     CharVocabulary,
     Decoder,
     SubwordVocabulary,
+    SymbolVocabulary,
     Vocabulary,
     WordVocabulary,
     build_vocabulary,
     vocabulary_from_json,
+    vocabulary_of_words,
 )
 
 __all__ = [
@@ -37,8 +42,11 @@ __all__ = [
     "Origin",
     "Scaler",
     "Series",
+    "Steps",
     "SubwordVocabulary",
+    "SymbolVocabulary",
     "Table",
+    "Tagged",
     "TextTargets",
     "TokenStreams",
     "Vocabulary",
@@ -50,15 +58,19 @@ __all__ = [
     "load_vectors",
     "pad_ids",
     "pad_numbers",
+    "read_conll",
     "read_documents",
     "read_inputs",
     "read_labelled",
     "read_lines",
+    "read_sequences",
     "read_series",
+    "read_steps",
     "read_table",
     "read_text",
     "read_text_targets",
     "shared_rows",
     "split_rows",
     "vocabulary_from_json",
+    "vocabulary_of_words",
 ]

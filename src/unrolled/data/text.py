@@ -115,6 +115,17 @@ def read_text(path: str | Path) -> str:
     return text
 
 
+def text_lines(source: str) -> Iterator[str]:
+    """The lines of a file, or for "-" of standard input, each as soon as it is there. Raises DataError with the row."""
+    path = STANDARD_INPUT if source == "-" else Path(source)
+    with contextlib.nullcontext(sys.stdin.buffer) if source == "-" else opened(path) as file:
+        for row, line in enumerate(file, 1):
+            try:
+                yield line.decode("utf-8-sig" if row == 1 else "utf-8")
+            except UnicodeDecodeError:
+                raise DataError("this line is not UTF-8; convert the input to UTF-8", path, row) from None
+
+
 def read_standard_input() -> str:
     """The text piped into the command, never empty."""
     text = decode_text(sys.stdin.buffer.read(), STANDARD_INPUT)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from unrolled.models.crf import ConditionalRandomField
 from unrolled.models.embedding import Embedding
 from unrolled.models.image import ImageEncoder
 from unrolled.models.language import LanguageNetwork
 from unrolled.models.sequence import SequenceNetwork
+from unrolled.models.tagger import TagNetwork
+from unrolled.models.words import WordEncoder, Words
 
-__all__ = ["Embedding", "ImageEncoder", "LanguageNetwork", "SequenceNetwork"]
+__all__ = [
+    "ConditionalRandomField",
+
+    "Embedding",
+    "ImageEncoder",
+    "LanguageNetwork",
+    "SequenceNetwork",
+    "TagNetwork",
+    "WordEncoder",
+    "Words",
+]

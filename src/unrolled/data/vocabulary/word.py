@@ -66,6 +66,12 @@ class WordVocabulary(Vocabulary):
     def __len__(self) -> int:
         return self.first + len(self.words)
 
+    def ids_of(self, words: Sequence[str]) -> Ids:
+        """Ids `(T,)` of words that are cut already, as in a treebank."""
+        find = self._ids.get
+        found = (find(word.lower() if self.lowercase else word, self.unknown) for word in words)
+        return np.fromiter(found, dtype=np.int64, count=len(words))
+
     def encode(self, text: str) -> Ids:
         words = split_words(text.lower() if self.lowercase else text)
         find = self._ids.get
