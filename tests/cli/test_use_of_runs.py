@@ -217,3 +217,53 @@ def test_complete_answers_for_each_line_of_a_file(runs: Path, tmp_path: Path, ca
     single = result(capsys, "complete", runs / "language", "the", "--single", "--count", 3)["completions"]
     assert all(len(row["word"]) == 1 for row in single)
     assert complaint(capsys, "complete", runs / "language", "x", "--file", lines)[0] == 2
+
+
+def test_reorder_lists_orders_with_their_cost(runs: Path, tmp_path: Path, capsys: Captured) -> None:
+    found = result(capsys, "reorder", runs / "language", "sees cat the a dog.", "--count", 2)["orders"]
+    assert len(found) == 2
+    assert found[0]["nats"] <= found[1]["nats"]
+    assert all(
+        row["proven"] and sorted(row["text"][:-1].split()) == sorted(["sees", "cat", "the", "a", "dog"])
+        for row in found
+    )
+    shown = text(capsys, "reorder", runs / "language", "sees cat the a dog.", "--count", 2).splitlines()
+    assert shown[0].split(maxsplit=1) == ["nats", "order (no order costs less)"]
+    assert shown[1].endswith(found[0]["text"])
+    assert "by a beam" in text(capsys, "reorder", runs / "language", "sees cat the", "--exact", 0)
+    lines = tmp_path / "lines.txt"
+    lines.write_text("cat the\nsees a dog my\n", encoding="utf-8")
+    both = result(capsys, "reorder", runs / "language", "--file", lines)["texts"]
+    assert [(row["row"], row["given"]) for row in both] == [(1, "cat the"), (2, "sees a dog my")]
+    assert text(capsys, "reorder", runs / "language", "--file", lines).startswith(f"{lines}, row 1\n")
+
+
+def test_score_ranks_lines_by_their_order(runs: Path, tmp_path: Path, capsys: Captured) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("dog a sees cat the.\nthe cat sees a dog.\nmy sister.\n", encoding="utf-8")
+    found = result(capsys, "score", runs / "language", lines, "--rank", "--shuffles", 5)["texts"]
+    assert sorted(row["row"] for row in found) == [1, 2, 3]
+    assert [row["gain"] for row in found] == sorted((row["gain"] for row in found), reverse=True)
+    shown = text(capsys, "score", runs / "language", lines, "--rank", "--shuffles", 5).splitlines()
+    assert shown[1].endswith(found[0]["text"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["reorder", "language"], 2, "give the words to put in order, or --file FILE, one of the two."),
+        (["reorder", "language", "a b", "--file", "x.txt"], 2, "one of the two"),
+        (["reorder", "language", " "], 1, "the literal text is empty"),
+        (["reorder", "language", "a b", "--count", "0"], 1, "count=0"),
+        (["reorder", "language", "--file", "nowhere.txt"], 1, "there is no such file"),
+        (["reorder", "classify", "a b"], 1, "cannot reorder; give a run of `unrolled train language`"),
+        (["score", "language", "--literal", "a b", "--rank", "--shuffles", "0"], 1, "shuffles is 0"),
+    ],
+)
+def test_what_cannot_be_put_in_order_is_said(
+    arguments: list[str], code: int, words: str, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(runs)
+    found, error = complaint(capsys, *arguments)
+    assert words in error
+    assert found == code

@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "Measure a run on a labelled file or a text.",
     "generate": "Let a language model write, character by character.",
     "complete": "List the likeliest next units with their probabilities.",
+    "reorder": "Put jumbled words into their likeliest order.",
     "score": "Say how likely a language model finds each text.",
     "embed": "Turn each text into a vector.",
     "cells": "List the cells, or print the equations of one.",

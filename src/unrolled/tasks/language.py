@@ -74,7 +74,8 @@ class LanguageTask(TaskModel[list[str]]):
     """p(x_1 ... x_n) = prod_t p(x_t | x_1 ... x_{t-1}), trained by truncated back-propagation through time.
 
     With `ends` (several documents) each begins and ends with a border unit, so their ends are learnt too; a single long
-    text has no other, so what it says after a line break stands for how a text begins.
+    text has no other, so what it says after a line break stands for how a text begins. `lines`: line breaks were seen
+    more often than borders.
     """
 
     task: ClassVar[str] = "language"
@@ -83,7 +84,14 @@ class LanguageTask(TaskModel[list[str]]):
     vocabulary: Vocabulary
 
     def __init__(
-        self, plan: NetworkPlan, vocabulary: Vocabulary, *, ends: bool, column: str, sequence: str | None = None
+        self,
+        plan: NetworkPlan,
+        vocabulary: Vocabulary,
+        *,
+        ends: bool,
+        lines: bool,
+        column: str,
+        sequence: str | None = None,
     ) -> None:
         module = LanguageNetwork(
             len(vocabulary),
@@ -95,6 +103,7 @@ class LanguageTask(TaskModel[list[str]]):
         )
         super().__init__(plan, vocabulary, module)
         self.ends = ends
+        self.lines = lines
         self.column = column
         self.sequence = sequence
         self.border = vocabulary.special(BORDER)
@@ -144,7 +153,9 @@ class LanguageTask(TaskModel[list[str]]):
             dropout=options.dropout,
             regularisation=regularisation_of(options),
         )
-        model = cls(plan, vocabulary, ends=len(parts.train) > 1, column=options.text, sequence=options.sequence)
+        ends = len(parts.train) > 1
+        lines = sum(text.count("\n") for text in parts.train) > len(parts.train)
+        model = cls(plan, vocabulary, ends=ends, lines=lines, column=options.text, sequence=options.sequence)
         if parts.valid is not None:
             units = np.concatenate(vocabulary.encode_all(parts.valid))
             share = float(np.mean(units == vocabulary.unknown))
@@ -156,14 +167,17 @@ class LanguageTask(TaskModel[list[str]]):
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
         if vocabulary is None or BORDER not in vocabulary.specials:
             raise RunError(f"the vocabulary lacks the unit {BORDER}")
-        # Runs older than sequences of symbols have no entry for them.
-        sequence = entry({"sequence": None, **schema}, "sequence", str, type(None))
-        column = entry(schema, "text", str)
-        return cls(plan, vocabulary, ends=entry(schema, "ends", bool), column=column, sequence=sequence)
+        ends = entry(schema, "ends", bool)
+        # Older runs lack two entries.
+        schema = {"sequence": None, "lines": not ends, **schema}
+        sequence, column = entry(schema, "sequence", str, type(None)), entry(schema, "text", str)
+        lines = entry(schema, "lines", bool)
+        return cls(plan, vocabulary, ends=ends, lines=lines, column=column, sequence=sequence)
 
     def schema(self) -> dict[str, Any]:
         units = self.vocabulary.units
-        return {"text": self.column, "sequence": self.sequence, "ends": self.ends, "units": units}
+        columns = {"text": self.column, "sequence": self.sequence}
+        return {**columns, "ends": self.ends, "lines": self.lines, "units": units}
 
     def keys(self, examples: list[str]) -> list[Hashable]:
         return list(examples)
@@ -184,6 +198,14 @@ class LanguageTask(TaskModel[list[str]]):
         """A document as it is read: the start unit, its own, and the border if the model learnt ends."""
         ends = [self.border] if self.ends else []
         return np.concatenate([[self.start], self.vocabulary.encode(text), ends]).astype(np.int64)
+
+    @property
+    def line(self) -> tuple[list[int], list[int]]:
+        """What stands before a line or a sentence, and behind it where the model learnt anything of that."""
+        line_break = _line_break(self.vocabulary) if self.lines else None
+        if line_break is not None:
+            return [self.border, line_break] if self.ends else [self.start], [line_break]
+        return [self.start], [self.border] if self.ends else []
 
     def source(self, examples: list[str], options: LanguageOptions, seed: int) -> BatchSource:
         return TokenStreams([self.encode(text) for text in examples], options.batch_size, options.window, seed)
@@ -324,14 +346,14 @@ class LanguageTask(TaskModel[list[str]]):
         nats = np.zeros(len(texts))
         for batch in LengthBatches([len(row) for row in rows], _ROWS, 0, shuffle=False).epoch(0):
             ids, lengths = pad_ids([rows[i] for i in batch])
-            costs = self._nats(ids, lengths, np.array([run_ups[i] for i in batch]))
+            costs = self.nats(ids, lengths, np.array([run_ups[i] for i in batch]))
             np.add.at(nats, [owners[i] for i in batch], costs)
         # How many characters a symbol's name has says nothing.
         sizes = [0 if self.vocabulary.units == "symbol" else len(text) for text in texts]
         return [Score(float(n), len(ids) - 1, size) for n, ids, size in zip(nats, documents, sizes, strict=True)]
 
     @torch.no_grad()
-    def _nats(self, ids: Ids, lengths: Ids, run_ups: Ids) -> npt.NDArray[np.float64]:
+    def nats(self, ids: Ids, lengths: Ids, run_ups: Ids) -> npt.NDArray[np.float64]:
         """Cost (B,) of rows (B, T), without their first `run_ups` steps, read in windows with the state carried on."""
         state = None
         total = torch.zeros(len(ids), dtype=torch.float64, device=self.device)

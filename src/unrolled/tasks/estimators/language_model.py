@@ -18,6 +18,7 @@ from unrolled.tasks.estimators.base import Estimator
 from unrolled.tasks.language import LanguageTask, Score, hold_out
 from unrolled.tasks.model import Parts
 from unrolled.tasks.options import LanguageOptions, option
+from unrolled.tasks.order import Coherence, Ordered, coherence, reorder
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -52,6 +53,14 @@ class LanguageModel(Estimator, LanguageOptions):
         """The likeliest next words or symbols, or with `single` units, with their probabilities."""
         model: LanguageTask = self._fitted
         return model.complete(prompt, count, single=single)
+
+    def reorder(self, text: str, count: int = 1, **search: Any) -> list[Ordered]:
+        """The likeliest orders of the words of a text; `exact`, `width` and `keep` as in `tasks.order.reorder`."""
+        return reorder(self._fitted, text, count, **search)
+
+    def coherence(self, X: Any, shuffles: int = 20) -> list[Coherence]:
+        """How much better the order of each text is than random orders of its words; see `tasks.order.coherence`."""
+        return coherence(self._fitted, as_texts(X), shuffles)
 
     def score_texts(self, X: Any) -> list[Score]:
         """The cost of each text: nats, units, characters, and `.metrics()`."""
