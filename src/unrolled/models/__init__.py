@@ -8,16 +8,17 @@ from unrolled.models.image import ImageEncoder
 from unrolled.models.language import LanguageNetwork
 from unrolled.models.sequence import SequenceNetwork
 from unrolled.models.tagger import TagNetwork
+from unrolled.models.translation import TranslationNetwork
 from unrolled.models.words import WordEncoder, Words
 
 __all__ = [
     "ConditionalRandomField",
-
     "Embedding",
     "ImageEncoder",
     "LanguageNetwork",
     "SequenceNetwork",
     "TagNetwork",
+    "TranslationNetwork",
     "WordEncoder",
     "Words",
 ]

@@ -13,6 +13,7 @@ from unrolled.data.problems import listed, nearest
 from unrolled.data.vocabulary.base import Vocabulary
 from unrolled.data.vocabulary.byte import ByteVocabulary
 from unrolled.data.vocabulary.character import CharVocabulary, code_points
+from unrolled.data.vocabulary.pair import PairVocabulary
 from unrolled.data.vocabulary.subword import SubwordVocabulary, load_tokenizer, train_subwords
 from unrolled.data.vocabulary.symbol import SymbolVocabulary, split_symbols
 from unrolled.data.vocabulary.word import WordVocabulary, split_words
@@ -86,6 +87,8 @@ def _from_json(data: object) -> Vocabulary:
     if not isinstance(data, dict):
         raise DataError("a vocabulary is a JSON object, and this is something else; restore the file")
     units = data.get("units")
+    if units == PairVocabulary.units:
+        return _pair_from_json(data)
     if units not in UNITS:
         raise DataError(f"the vocabulary's units are {units!r}, and one of {listed(UNITS)} is needed; restore the file")
     specials = _texts(data, "specials")
@@ -104,6 +107,13 @@ def _from_json(data: object) -> Vocabulary:
             raise DataError("a token of this character vocabulary is not one character; restore the file")
         return CharVocabulary(tokens, lowercase=lowercase, specials=specials)
     return WordVocabulary(tokens, lowercase=lowercase, specials=specials)
+
+
+def _pair_from_json(data: dict[str, Any]) -> PairVocabulary:
+    sides = [data.get(side) for side in ("source", "target")]
+    if any(isinstance(side, dict) and side.get("units") == PairVocabulary.units for side in sides):
+        raise DataError("a pair of vocabularies holds another pair; restore the file")
+    return PairVocabulary(_from_json(sides[0]), None if sides[1] is None else _from_json(sides[1]))
 
 
 def _texts(data: dict[str, Any], name: str) -> list[str]:
