@@ -18,18 +18,11 @@ from pictures import draw
 from reporting import Claim, Table, parse, parser, report
 
 from unrolled.bench.limit import fma_limit
-from unrolled.bench.recurrent import CELLS, TWINS, Row, Shape, compare
+from unrolled.bench.problem import Shape
+from unrolled.bench.recurrent import CELLS, FULL, OURS, REFERENCE, TORCH, Row, compare
+from unrolled.bench.timing import Pace
 from unrolled.cell import Cell, sigmoid, state, tanh
 
-SHAPES = (
-    Shape(100, 1, 64, 64),
-    Shape(1000, 1, 128, 256),
-    Shape(100, 32, 64, 128),
-    Shape(100, 64, 128, 256),
-    Shape(100, 32, 512, 512),
-    Shape(50, 128, 256, 512),
-    Shape(200, 16, 1024, 1024),
-)
 TINY = (Shape(5, 1, 3, 17), Shape(4, 3, 5, 8))
 # Seconds in all that a slow contestant, such as the loop on the largest shape, is waited for.
 LONGEST = 3.0
@@ -43,7 +36,7 @@ AGAINST_TORCH = {
 OWN, AGAINST_LOOP, SMALLEST = "own cell", 6.0, 30.0
 # Share of the limit of any batch of 32 rows or more, by hidden units.
 SHARES = {512: {"forward": 0.85, "training": 0.75}, 256: {"forward": 0.75, "training": 0.65}}
-FULL = 32
+FULL_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -69,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = parser("Speed of the engines beside torch.nn.")
     found.add_argument("--rounds", type=int, default=7, help="times that each contestant runs; the least time counts")
     options = parse(found, arguments)
-    shapes, rounds = (TINY, 1) if options.quick else (SHAPES, options.rounds)
+    shapes, rounds = (TINY, 1) if options.quick else (FULL, options.rounds)
     limit = fma_limit(torch.get_num_threads())
     rows = []
-    for row in compare(shapes, rounds, cells=CELLS | {OWN: Own()}, longest=LONGEST):
+    for row in compare(shapes, CELLS | {OWN: Own()}, pace=Pace(rounds=rounds, longest=LONGEST)):
         print("engines: " + "  ".join(map(str, line(row, limit))), flush=True)
         rows.append(row)
     picture = None
@@ -91,11 +84,11 @@ def ratios(rows: Sequence[Row]) -> list[Claim]:
     claims = []
     for cell, phases in AGAINST_TORCH.items():
         for phase, (middle, least) in phases.items():
-            found = [row.ratio("compiled") for row in chosen(rows, cell, phase)]
+            found = [row.ratio(TORCH) for row in chosen(rows, cell, phase)]
             claims.append(Claim(f"{cell} {phase}, torch.nn / compiled, geometric mean", geometric_mean(found), middle))
             claims.append(Claim(f"{cell} {phase}, torch.nn / compiled, least", min(found), least))
     for phase in PHASES:
-        found = [row.ratio("compiled") for row in chosen(rows, OWN, phase)]
+        found = [row.ratio(REFERENCE) for row in chosen(rows, OWN, phase)]
         claims.append(Claim(f"{OWN} {phase}, loop / compiled, geometric mean", geometric_mean(found), AGAINST_LOOP))
         claims.append(Claim(f"{OWN} {phase}, loop / compiled, smallest shape", found[0], SMALLEST))
     return claims
@@ -106,9 +99,9 @@ def shares(rows: Sequence[Row], limit: float) -> list[Claim]:
     claims = []
     for hidden, phases in SHARES.items():
         for phase, target in phases.items():
-            full = [r for r in rows if r.phase == phase and r.shape.hidden == hidden and r.shape.batch >= FULL]
+            full = [r for r in rows if r.phase == phase and r.shape.hidden == hidden and r.shape.batch >= FULL_BATCH]
             if full:
-                least = min(row.speed("compiled") for row in full) / limit
+                least = min(row.speed(OURS) for row in full) / limit
                 claims.append(Claim(f"H = {hidden} {phase}, least share of the limit", least, target))
     return claims
 
@@ -118,28 +111,33 @@ def chosen(rows: Iterable[Row], cell: str, phase: str) -> list[Row]:
     return [row for row in rows if (row.cell, row.phase) == (cell, phase)]
 
 
+def baseline(row: Row) -> str:
+    """torch.nn, or the eager loop where torch has no such cell."""
+    return TORCH if TORCH in row.times else REFERENCE
+
+
 def milliseconds(name: str) -> Callable[[Row], str]:
     """Least time of a contestant, and a dash where it does not take the cell."""
     return lambda row: f"{1e3 * row.times[name].least:.3f}" if name in row.times else "-"
 
 
-TIMED = ("torch.nn", "compiled", "native", "reference")
+TIMED = (TORCH, OURS, "native", REFERENCE)
 COLUMNS = ("cell", "shape", "phase", *(f"{name} ms" for name in TIMED), "ratio", "GFLOP/s", "of the limit", "differ")
 
 
 def line(row: Row, limit: float) -> tuple[str | float | int, ...]:
     """A line of the table; ratio, GFLOP/s and share of the limit are the compiled engine's."""
-    speed = row.speed("compiled")
+    speed = row.speed(OURS)
     times = (milliseconds(name)(row) for name in TIMED)
-    found = round(row.ratio("compiled"), 2), round(speed / 1e9, 1), f"{speed / limit:.0%}", f"{row.difference:.0e}"
+    found = round(row.ratio(baseline(row)), 2), round(speed / 1e9, 1), f"{speed / limit:.0%}", f"{row.difference:.0e}"
     return (row.cell, str(row.shape), row.phase, *times, *found)
 
 
 def curves(rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
     """Ratio by the number of the shape, for each cell and phase."""
     return {
-        f"{cell} {phase}": [(place, row.ratio("compiled")) for place, row in enumerate(chosen(rows, cell, phase), 1)]
-        for cell in (*TWINS, OWN)
+        f"{cell} {phase}": [(place, row.ratio(baseline(row))) for place, row in enumerate(chosen(rows, cell, phase), 1)]
+        for cell in (*CELLS, OWN)
         for phase in PHASES
     }
 

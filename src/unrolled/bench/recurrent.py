@@ -1,53 +1,47 @@
-"""One layer forward and in training: torch.nn, where it has the cell, and each of our engines, on the same weights."""
+"""One layer forward and in training by every library that can: found equal first, then timed in turns."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from unrolled.bench.timing import Times, interleave
-from unrolled.cell import Cell, Sizes, initial_values, trace
+from unrolled.bench.contestants import LIBRARIES, Answer, Contestant
+from unrolled.bench.problem import PASSES, Problem, Shape
+from unrolled.bench.timing import Pace, Times, interleave
+from unrolled.cell import Cell
 from unrolled.cells import by_name
-from unrolled.engine import Weights, scan
 from unrolled.errors import EngineError
 
-BASELINE = "torch.nn"
-ENGINES = ("compiled", "native", "reference")
-ANY_CELL = ("reference", "compiled")
-"""Engines that take a cell which torch has not; the first is the baseline."""
-TWINS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-CELLS = {name: by_name(name) for name in TWINS}
-PASSES = {"forward": 1, "training": 3}
-"""Products of a phase, in those of the forward pass: training has one more for the input's and for the weights'
-gradient."""
+OURS, TORCH, REFERENCE = "compiled", "torch.nn", "reference"
+NEEDED = (OURS, REFERENCE)
+ENGINES = (TORCH, OURS, "native", REFERENCE)
+EVERYBODY = (OURS, TORCH, REFERENCE, "torch.compile", "jax", "onnxruntime")
+CELLS = {name: by_name(name) for name in ("lstm", "gru", "rnn")}
+SHAPES = (Shape(100, 1, 64, 64), Shape(100, 64, 128, 256))
+FULL = (
+    Shape(100, 1, 64, 64),
+    Shape(1000, 1, 128, 256),
+    Shape(100, 32, 64, 128),
+    Shape(100, 64, 128, 256),
+    Shape(100, 32, 512, 512),
+    Shape(50, 128, 256, 512),
+    Shape(200, 16, 1024, 1024),
+)
+PHASES = tuple(PASSES)
+PACE = Pace()
 TOLERANCE = 1e-4
 """Largest difference allowed in float32, relative to the largest number of what is compared."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Steps T, rows B, input width F and hidden units H."""
-
-    steps: int
-    batch: int
-    input: int
-    hidden: int
-
-    def __str__(self) -> str:
-        return f"T={self.steps} B={self.batch} F={self.input} H={self.hidden}"
 
 
 @dataclass(frozen=True)
 class Row:
     """What one cell took at one shape; `difference` is the largest seen between the contestants before timing.
 
-    The first of `times` is the baseline. `flops`: multiplications and additions in the products of one run.
+    `absent` says why a library has no time. `flops`: multiplications and additions in the products of one run.
     """
 
     cell: str
@@ -56,110 +50,92 @@ class Row:
     difference: float
     times: dict[str, Times]
     flops: int
+    absent: dict[str, str] = field(default_factory=dict)
 
     def ratio(self, name: str) -> float:
-        """The baseline's least time over that of a contestant."""
-        return next(iter(self.times.values())).least / self.times[name].least
+        """How many times as long as ours a contestant takes, by their least times."""
+        return self.times[name].least / self.times[OURS].least
 
     def speed(self, name: str) -> float:
-        """FLOP/s of a contestant's best round."""
+        """FLOP/s of a contestant's best run."""
         return self.flops / self.times[name].least
 
 
-SHAPES = (Shape(100, 1, 64, 64), Shape(100, 32, 64, 128), Shape(50, 64, 128, 256))
-
-Answer = tuple[Tensor, ...]
-
-
 def compare(
-    shapes: tuple[Shape, ...] = SHAPES,
-    rounds: int = 5,
-    *,
+    shapes: Sequence[Shape] = SHAPES,
     cells: Mapping[str, Cell] = CELLS,
-    longest: float = math.inf,
+    *,
+    libraries: Sequence[str] = ENGINES,
+    phases: Sequence[str] = PHASES,
+    pace: Pace = PACE,
 ) -> Iterator[Row]:
-    """A row for each cell, shape and phase; EngineError where the contestants do not agree, and nothing is timed.
-
-    A cell under the name of one of `TWINS` has torch.nn for its baseline, any other the reference engine. A contestant
-    that has taken more than `longest` seconds at one shape and phase runs no more rounds there.
-    """
+    """A row for each cell, shape and phase; EngineError where the contestants do not agree, and nothing is timed."""
+    waited = dict.fromkeys(libraries, 0.0)
     for name, cell in cells.items():
         for shape in shapes:
-            torch.manual_seed(0)
-            xs = torch.randn(shape.batch, shape.steps, shape.input, requires_grad=True)
-            forwards, parameters = _beside_torch(name, cell, shape, xs) if name in TWINS else _alone(cell, shape, xs)
-            matrices = sum(p.numel() for p in parameters if p.dim() == 2)
-            for phase, contestants in _phases(forwards, [xs, *parameters]).items():
-                difference = _check(name, shape, phase, contestants)
-                flops = PASSES[phase] * 2 * shape.steps * shape.batch * matrices
-                yield Row(name, shape, phase, difference, interleave(contestants, rounds, longest), flops)
+            yield from _rows(Problem.random(name, cell, shape), libraries, phases, pace, waited)
 
 
-Forwards = dict[str, Callable[[], Tensor]]
+def _rows(
+    problem: Problem, libraries: Sequence[str], phases: Sequence[str], pace: Pace, waited: dict[str, float]
+) -> Iterator[Row]:
+    ready: dict[str, Contestant] = {}
+    absent: dict[str, str] = {}
+    for library in libraries:
+        reason = LIBRARIES[library].refuse(problem)
+        if reason is None and library not in NEEDED and waited[library] > pace.patience:
+            reason = f"its first runs have taken {waited[library]:.0f} s already"
+        if reason is None:
+            ready[library] = LIBRARIES[library].build(problem)
+        else:
+            absent[library] = reason
+    for phase in phases:
+        runs = runs_of(ready, phase)
+        missing = absent | {name: "it does not train" for name in ready if name not in runs}
+        answers, failed = _answers(ready, runs, waited)
+        difference = check(f"{problem.name} at {problem.shape}, {phase}", answers)
+        del answers
+        times = interleave({name: run for name, run in runs.items() if name not in failed}, pace)
+        yield Row(problem.name, problem.shape, phase, difference, times, problem.flops(phase), missing | failed)
 
 
-def _beside_torch(name: str, cell: Cell, shape: Shape, xs: Tensor) -> tuple[Forwards, list[Tensor]]:
-    """Torch's layer and our engines on its parameters."""
-    module: nn.RNNBase = TWINS[name](shape.input, shape.hidden, batch_first=True)
-
-    def ours(engine: str) -> Tensor:
-        return scan(cell, _weights(module), xs, engine=engine)[0]
-
-    forwards: Forwards = {BASELINE: lambda: module(xs)[0]}
-    forwards |= {engine: partial(ours, engine) for engine in ENGINES}
-    return forwards, list(module.parameters())
-
-
-def _alone(cell: Cell, shape: Shape, xs: Tensor) -> tuple[Forwards, list[Tensor]]:
-    """Our engines on weights of our own."""
-    values = initial_values(trace(cell), Sizes(shape.input, shape.hidden, shape.hidden), np.random.default_rng(0))
-    named = {k: torch.from_numpy(v.astype(np.float32)).requires_grad_() for k, v in values.items()}
-    weights = Weights.from_dict(named)
-
-    def ours(engine: str) -> Tensor:
-        return scan(cell, weights, xs, engine=engine)[0]
-
-    return {engine: partial(ours, engine) for engine in ANY_CELL}, list(named.values())
+def _answers(
+    ready: Mapping[str, Contestant], runs: Mapping[str, Callable[[], Any]], waited: dict[str, float]
+) -> tuple[dict[str, Answer], dict[str, str]]:
+    """What the first runs answer, and why those have none that failed; ours and the reference may not fail."""
+    answers, failed = {}, {}
+    for name, run in runs.items():
+        begin = time.perf_counter()
+        try:
+            answers[name] = ready[name].read(run())
+        except EngineError as error:
+            if name in NEEDED:
+                raise
+            failed[name] = str(error)
+        waited[name] += time.perf_counter() - begin
+    return answers, failed
 
 
-def _phases(forwards: Forwards, leaves: list[Tensor]) -> dict[str, dict[str, Callable[[], Answer]]]:
-    return {
-        "forward": {key: partial(_without_gradient, run) for key, run in forwards.items()},
-        "training": {key: partial(_with_gradients, run, leaves) for key, run in forwards.items()},
-    }
+def runs_of(ready: Mapping[str, Contestant], phase: str) -> dict[str, Callable[[], Any]]:
+    """The call of each contestant that has this phase."""
+    calls = {name: found.forward if phase == "forward" else found.training for name, found in ready.items()}
+    return {name: call for name, call in calls.items() if call is not None}
 
 
-def _without_gradient(run: Callable[[], Tensor]) -> Answer:
-    with torch.no_grad():
-        return (run(),)
-
-
-def _with_gradients(run: Callable[[], Tensor], leaves: list[Tensor]) -> Answer:
-    outputs = run()
-    return (outputs, *torch.autograd.grad(outputs.square().mean(), leaves))
-
-
-def _weights(module: nn.RNNBase) -> Weights:
-    """The parameters of a torch layer in our form: one bias a gate, and a recurrent one where the GRU needs it."""
-    parameters = dict(module.named_parameters())
-    b, c = parameters["bias_ih_l0"], parameters["bias_hh_l0"]
-    named = {"W": parameters["weight_ih_l0"], "U": parameters["weight_hh_l0"], "b": b + c}
-    if isinstance(module, nn.GRU):
-        joined = 2 * module.hidden_size
-        named |= {"b": torch.cat([b[:joined] + c[:joined], b[joined:]]), "c": c[joined:]}
-    return Weights.from_dict(named)
-
-
-def _check(name: str, shape: Shape, phase: str, contestants: dict[str, Callable[[], Answer]]) -> float:
-    expected, *others = (run() for run in contestants.values())
-    worst = max(_distance(a, b) for answer in others for a, b in zip(answer, expected, strict=True))
-    if not worst <= TOLERANCE:
-        raise EngineError(
-            f"{name} at {shape}, {phase}: the engines differ by {worst:.1e}, more than {TOLERANCE:.0e}, so nothing is "
-            "timed; please report it."
-        )
+def check(what: str, answers: Mapping[str, Answer]) -> float:
+    """The largest difference from the reference; EngineError where it is too large."""
+    expected, worst = answers[REFERENCE], 0.0
+    for name, answer in answers.items():
+        found = max(distance(a, b) for a, b in zip(answer, expected, strict=True))
+        if not found <= TOLERANCE:
+            raise EngineError(
+                f"{what}: {name} and the reference differ by {found:.1e}, more than {TOLERANCE:.0e}, so nothing is "
+                "timed; please report it."
+            )
+        worst = max(worst, found)
     return worst
 
 
-def _distance(a: Tensor, b: Tensor) -> float:
-    return float(((a - b).abs().max() / b.abs().max()).detach())
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference, relative to the largest number."""
+    return float(np.abs(a - b).max() / np.abs(b).max())

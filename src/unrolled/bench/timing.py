@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+LEAST_ROUNDS = 3
+
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of each round of one contestant."""
+    """Seconds of each run of one contestant."""
 
     seconds: tuple[float, ...]
 
@@ -24,21 +26,44 @@ class Times:
         return statistics.median(self.seconds)
 
 
-def interleave(
-    contestants: Mapping[str, Callable[[], object]], rounds: int, longest: float = math.inf
-) -> dict[str, Times]:
-    """Run each contestant once to warm it up, then `rounds` times in turn, so that a slow moment hits them all.
+@dataclass(frozen=True)
+class Pace:
+    """How long contestants are timed.
 
-    One that has taken more than `longest` seconds in its turns sits the others out.
+    - `rounds`: turns of each; `seconds`: after so many no new round begins, three apart.
+    - `longest`: a contestant whose turns have taken so many seconds sits the other rounds out.
+    - `turn`: seconds that a turn lasts at least. The first run of a turn suffers from what the one before has left in
+      the caches, and from its threads, which spin for a while; those that follow do not.
+    - `patience`: seconds that a contestant's first runs may take in a whole table before it is left out of the rest.
     """
+
+    rounds: int = 5
+    seconds: float = math.inf
+    longest: float = math.inf
+    turn: float = 0.0
+    patience: float = math.inf
+
+
+def interleave(contestants: Mapping[str, Callable[[], object]], pace: Pace) -> dict[str, Times]:
+    """Run each contestant once to warm it up, then in turns, so that a slow moment of the machine hits them all."""
     for run in contestants.values():
         run()
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
+    found: dict[str, list[float]] = {name: [] for name in contestants}
+    begin = time.perf_counter()
+    for done in range(pace.rounds):
+        if done >= LEAST_ROUNDS and time.perf_counter() - begin > pace.seconds:
+            break
         for name, run in contestants.items():
-            if sum(seconds[name]) > longest:
-                continue
-            begin = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - begin)
-    return {name: Times(tuple(found)) for name, found in seconds.items()}
+            if sum(found[name]) <= pace.longest:
+                found[name] += _turn(run, pace.turn)
+    return {name: Times(tuple(seconds)) for name, seconds in found.items()}
+
+
+def _turn(run: Callable[[], object], least: float) -> list[float]:
+    """Seconds of each run of one turn."""
+    seconds: list[float] = []
+    while not seconds or sum(seconds) < least:
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+    return seconds

@@ -18,16 +18,17 @@ def load_cell(choice: str | Cell | Program) -> Program:
 
     `file.py:Name` runs that file, which is the only code that a task ever runs for a user. Raises CellError.
     """
-    if isinstance(choice, Program):
-        return choice
-    if isinstance(choice, Cell):
-        return trace(choice)
+    return trace(find_cell(choice) if isinstance(choice, str) else choice)
+
+
+def find_cell(choice: str) -> Cell:
+    """The cell that `--cell` names so; raises CellError."""
     file, colon, name = choice.rpartition(":")
-    if not colon:
-        if choice.endswith(".py"):
-            raise CellError(f"--cell {choice} names a file but no cell in it; write {choice}:NAME")
-        return trace(cells.by_name(choice))
-    return trace(_cell_of(_run(Path(file)), file, name))
+    if colon:
+        return _cell_of(_run(Path(file)), file, name)
+    if choice.endswith(".py"):
+        raise CellError(f"--cell {choice} names a file but no cell in it; write {choice}:NAME")
+    return cells.by_name(choice)
 
 
 def _run(path: Path) -> ModuleType:
