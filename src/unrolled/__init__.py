@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unrolled.layers.accelerate import accelerate
     from unrolled.layers.explain import explain
     from unrolled.layers.unroll import unroll
-    from unrolled.tasks import Classifier, LanguageModel, Regressor, load
+    from unrolled.tasks import Classifier, Forecaster, LanguageModel, Regressor, load
 
 _HOME = {
     "Cell": "unrolled.cell",
@@ -42,6 +42,7 @@ _HOME = {
     "explain": "unrolled.layers",
     "unroll": "unrolled.layers",
     "Classifier": "unrolled.tasks",
+    "Forecaster": "unrolled.tasks",
     "LanguageModel": "unrolled.tasks",
     "Regressor": "unrolled.tasks",
     "load": "unrolled.tasks",
@@ -53,6 +54,7 @@ __all__ = [
     "Captures",
     "Cell",
     "Classifier",
+    "Forecaster",
     "Initial",
     "LanguageModel",
     "Pooling",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from unrolled.cli.forecasting import comparison_lines
 from unrolled.cli.output import Output
 from unrolled.cli.runs import Run
 
@@ -22,6 +23,8 @@ def evaluate(run: Run, data: Data, /, *, output: Output = Output()) -> None:
     text = metric_lines(metrics)
     if "confusion_matrix" in metrics:
         text += "\n\n" + matrix_lines(metrics["classes"], metrics["confusion_matrix"])
+    if "baselines" in metrics:
+        text = comparison_lines(metrics)
     output.result({"run": run, "data": data, "metrics": metrics}, text)
 
 

@@ -34,7 +34,12 @@ def predict(
     output: Output = Output(),
 ) -> None:
     """Answer for a text, a file or standard input: labels with probabilities, or numbers."""
-    model = open_as(run, "predict", "classify", "regress")
+    model = open_as(run, "predict", "classify", "regress", "forecast")
+    if model.task == "forecast":
+        from unrolled.cli.forecasting import forecast
+
+        forecast(model, run, source, literal, form, output)
+        return
     inputs, heads = read_sequences(model, source, literal, column)
     answers = _labels(model, inputs) if model.task == "classify" else _numbers(model, inputs)
     rows = [{**head, **answer} for head, answer in zip(heads, answers, strict=True)]

@@ -55,10 +55,12 @@ def report(result: RunResult, output: Output, more: Mapping[str, object] | None 
         "valid": result.valid,
         "test": result.test,
         "picture": picture,
+        **result.conclusion.data,
         **(more or {}),
     }
     parts = {"validation": result.valid, "test": result.test}
     lines = [f"{name:<10}  {_metrics(metrics)}" for name, metrics in parts.items() if metrics]
+    lines += result.conclusion.lines
     lines += [f"run         {run}", *([f"picture     {picture}"] if picture else [])]
     output.result(data, "\n".join(lines))
 

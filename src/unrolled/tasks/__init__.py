@@ -6,11 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
+from unrolled.tasks.options.forecast import ForecastOptions
 from unrolled.tasks.registry import TASKS, Task
 
 if TYPE_CHECKING:
     from unrolled.tasks.estimators import load
     from unrolled.tasks.estimators.classifier import Classifier
+    from unrolled.tasks.estimators.forecaster import Forecaster
     from unrolled.tasks.estimators.language_model import LanguageModel
     from unrolled.tasks.estimators.regressor import Regressor
     from unrolled.tasks.model import TaskModel
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Classifier": "unrolled.tasks.estimators.classifier",
+    "Forecaster": "unrolled.tasks.estimators.forecaster",
     "LanguageModel": "unrolled.tasks.estimators.language_model",
     "Regressor": "unrolled.tasks.estimators.regressor",
     "RunResult": "unrolled.tasks.training",
@@ -32,6 +35,8 @@ __all__ = [
     "Classifier",
     "ClassifyOptions",
     "Common",
+    "ForecastOptions",
+    "Forecaster",
     "LanguageModel",
     "LanguageOptions",
     "NetworkOptions",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -40,6 +40,14 @@ class Parts(Generic[E]):
     how: str = ""
     remarks: tuple[str, ...] = ()
     skipped: tuple[DataError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a task says at the end of a training beside its metrics: data for the JSON result, lines for a reader."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
 
 
 class TaskModel(ABC, Generic[E]):
@@ -104,6 +112,10 @@ class TaskModel(ABC, Generic[E]):
     def fingerprint(self, examples: E) -> str:
         """SHA-256 of a part: whether a resumed run still reads the same data."""
         return digest(self.keys(examples))
+
+    def conclude(self, parts: Parts[E], run: Path) -> Conclusion:
+        """What there is to say and to draw when a training has ended; pictures go into the run folder."""
+        return Conclusion()
 
     def epochs(self, steps: int) -> int:
         """Passes over the training part, of `steps` steps each, where nobody says otherwise."""

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
+from unrolled.tasks.options.forecast import ForecastOptions
 
 if TYPE_CHECKING:
     from unrolled.tasks.events import Event
@@ -83,6 +84,13 @@ TASKS: dict[str, Task] = {
             RegressOptions,
             "unrolled.tasks.regress:RegressTask",
             "unrolled.tasks.estimators.regressor:Regressor",
+        ),
+        Task(
+            "forecast",
+            "learn the next values of one series in time, or of many, with how sure they are",
+            ForecastOptions,
+            "unrolled.tasks.forecast:ForecastTask",
+            "unrolled.tasks.estimators.forecaster:Forecaster",
         ),
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,7 @@ from unrolled.data import shared_rows
 from unrolled.errors import ArgumentError, RunError, TrainingError
 from unrolled.tasks.curve import draw_curve
 from unrolled.tasks.events import Duplicates, Estimate, Event, Note, Skipped, Split, Started
-from unrolled.tasks.model import Parts, TaskModel, device_of, take_weights
+from unrolled.tasks.model import Conclusion, Parts, TaskModel, device_of, take_weights
 from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed, check_counts
 from unrolled.tasks.registry import Task
 from unrolled.tasks.run import (
@@ -73,6 +73,7 @@ class RunResult:
     test: dict[str, float]
     config: Config
     run: Path | None = None
+    conclusion: Conclusion = field(default_factory=Conclusion)
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ def _finish(
     why_not = draw_curve(run, model.metric)
     if why_not is not None:
         notify(Note(why_not))
-    return result
+    return replace(result, conclusion=model.conclude(parts, run))
 
 
 def _nothing_left(training: TrainResult, settings: TrainSettings) -> str:

@@ -7,6 +7,7 @@ how; each task adds its own fields and its own defaults. The command line and th
 from __future__ import annotations
 
 from unrolled.tasks.options.classify import ClassifyOptions
+from unrolled.tasks.options.forecast import ForecastOptions
 from unrolled.tasks.options.language import SOFTMAX, LanguageOptions
 from unrolled.tasks.options.regress import RegressOptions
 from unrolled.tasks.options.shared import (
@@ -27,6 +28,7 @@ __all__ = [
     "UNITS",
     "ClassifyOptions",
     "Common",
+    "ForecastOptions",
     "LanguageOptions",
     "NetworkOptions",
     "RegressOptions",

@@ -1,0 +1,296 @@
+"""Forecasting: the next values of series in time, as quantiles, numbers or distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from unrolled.data import Vocabulary
+from unrolled.data.arrays import Exact, Ids
+from unrolled.data.baselines import fit_linear
+from unrolled.data.histories import Histories, Layout, read_histories
+from unrolled.data.windows import Block, WindowBatches, Windows
+from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.models.distributions import head_of
+from unrolled.models.forecast import ForecastNetwork, ForecastShape, Window
+from unrolled.tasks.forecast_parts import check_options, parts_of, shape_of
+from unrolled.tasks.forecast_picture import draw_forecasts
+from unrolled.tasks.forecast_reading import Part, Reading
+from unrolled.tasks.forecast_report import COMPARISON, Comparison, Foretold, compare, plain_numbers
+from unrolled.tasks.model import Conclusion, Parts, TaskModel, digest, entry, epochs_for
+from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
+from unrolled.tasks.options import Common, ForecastOptions
+from unrolled.tasks.run import write_json
+from unrolled.train import BatchSource, Carry, LossOutput
+
+_VALIDATED, _MEASURED = 2_000, 25_000
+_LINEAR_WINDOWS = 20_000
+_FEWEST_STEPS, _MOST_STEPS = 200, 4000
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What comes after the end of one line: H values, their quantiles (H, L), and their times where there are any."""
+
+    series: str
+    target: str
+    values: Exact
+    quantiles: Exact
+    times: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Training windows as tensors."""
+
+    windows: Windows
+    order: WindowBatches
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Window]:
+        lines, origins = self.windows.everything
+        for chosen in self.order.epoch(number, start):
+            yield as_window(self.windows, self.windows.block(lines[chosen], origins[chosen]))
+
+
+def as_window(windows: Windows, block: Block) -> Window:
+    """A block of windows as the network's tensors."""
+    scales = [windows.lines[line].scale for line in block.lines]
+    centre = torch.tensor([[scale.mean] for scale in scales], dtype=torch.float32)
+    unit = torch.tensor([[scale.scale] for scale in scales], dtype=torch.float32)
+    arrays = (block.context, block.seen, block.past, block.known, block.truth, block.counts)
+    tensors = [torch.from_numpy(np.asarray(array, np.float32)) for array in arrays]
+    return Window(*tensors, centre, unit)  # type: ignore[call-arg]  # six arrays
+
+
+class ForecastTask(TaskModel[Part]):
+    """The horizon's values given the context's, for every line (a target of a series) by one network.
+
+    The loss is that of the values divided by the deviation of their line, so that every line counts the same.
+    """
+
+    task: ClassVar[str] = "forecast"
+    metric: ClassVar[str] = "loss"
+    unit: ClassVar[str] = "steps"
+    overfits: ClassVar[bool] = True
+
+    module: ForecastNetwork
+
+    def __init__(
+        self, plan: NetworkPlan, reading: Reading, shape: ForecastShape, distribution: str, levels: Sequence[float]
+    ) -> None:
+        self.reading, self.shape, self.distribution, self.levels = reading, shape, distribution, tuple(levels)
+        head = head_of("quantiles", levels)
+        head = head if distribution == "quantiles" else head_of(distribution, levels)
+        super().__init__(plan, None, ForecastNetwork(plan.recurrent(), shape, head, plan.dropout))
+        # The linear map that every report shows beside the model was learnt on the training part, so it is kept.
+        self._learnt = 1
+        self.module.register_buffer("linear_map", torch.zeros(shape.context + 1, shape.horizon))
+
+    @classmethod
+    def read(cls, path: Path, options: ForecastOptions, common: Common) -> Parts[Part]:
+        check_options(options)
+        if common.group is not None:
+            raise ArgumentError("series are divided by time, not by group; leave group out")
+        layout = Layout(options.time, options.series, options.target, options.past, options.known)
+        skip = common.skip_bad
+        histories = read_histories(path, layout, form=options.layout, skip_bad=skip)
+        valid, test = (
+            None if file is None else read_histories(file, histories.layout, skip_bad=skip)
+            for file in (common.valid, common.test)
+        )
+        return parts_of(histories, options, valid, test, skip_bad=skip)
+
+    @classmethod
+    def build(cls, parts: Parts[Part], options: ForecastOptions, start: TaskModel[Any] | None = None) -> Self:
+        reading = parts.train.reading
+        shape = shape_of(reading, parts.train.lines, options)
+        plan = NetworkPlan(
+            program=program_of(options),
+            inputs=options.embedding,
+            hidden=options.hidden,
+            layers=options.layers,
+            outputs=shape.horizon,
+            chrono=options.chrono,
+            bidirectional=options.bidirectional,
+            dropout=options.dropout,
+            regularisation=regularisation_of(options),
+        )
+        if start is not None:
+            like = start.plan
+            plan = replace(plan, program=like.program, inputs=like.inputs, hidden=like.hidden, layers=like.layers)
+        model = cls(plan, reading, shape, options.distribution, options.quantiles)
+        windows = model.windows(parts.train)
+        if not len(windows.everything[0]):
+            raise DataError("no series is long enough for the horizon; give longer series or a smaller horizon")
+        chosen = windows.origins(_LINEAR_WINDOWS)
+        matrix = fit_linear(windows.blocks(*chosen), shape.context, shape.horizon)
+        model.module.get_buffer("linear_map").copy_(torch.from_numpy(matrix))
+        return model
+
+    @classmethod
+    def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
+        reading = Reading.from_json(entry(schema, "reading", dict))
+        shape = entry(schema, "shape", dict)
+        levels = entry(schema, "quantiles", list)
+        if set(shape) != {f.name for f in fields(ForecastShape)}:
+            raise RunError("the data's schema does not describe the window of the forecast")
+        try:
+            found = ForecastShape(**{**shape, "seasons": tuple(shape["seasons"])})
+            return cls(plan, reading, found, entry(schema, "distribution", str), [float(level) for level in levels])
+        except (TypeError, ValueError) as error:
+            raise RunError(f"the data's schema is damaged ({error})") from None
+
+    def schema(self) -> dict[str, Any]:
+        return {
+            "reading": self.reading.to_json(),
+            "shape": asdict(self.shape),
+            "distribution": self.distribution,
+            "quantiles": list(self.levels),
+        }
+
+    def windows(self, part: Part) -> Windows:
+        """The windows of a part's lines."""
+        return Windows(part.lines, self.shape.context, self.shape.horizon)
+
+    def source(self, examples: Part, options: ForecastOptions, seed: int) -> BatchSource:
+        windows = self.windows(examples)
+        self._learnt = len(windows.everything[0])
+        return Batches(windows, WindowBatches(self._learnt, options.batch_size, seed))
+
+    def loss(self, batch: Window, carry: Carry) -> LossOutput:
+        return LossOutput(self._error(self._there(batch)), len(batch.context))
+
+    def _error(self, batch: Window) -> Tensor:
+        judged = self.module(batch)
+        head = self.module.head.at(judged.scale * batch.unit)
+        errors = head.loss(judged.parameters, judged.truth)
+        # A likelihood has no unit; the others are brought from the window's own to the line's.
+        power = {"quantiles": 1, "point": 2}.get(self.distribution, 0)
+        errors = errors * judged.scale**power * judged.counts
+        mean: Tensor = errors.sum() / judged.counts.sum().clamp(min=1)
+        return mean
+
+    def _there(self, batch: Window) -> Window:
+        return Window(*(part.to(self.device) for part in batch))
+
+    def epochs(self, steps: int) -> int:
+        # Few windows are soon learnt by heart, and then the quantiles are far too sure.
+        wanted = min(_MOST_STEPS, max(_FEWEST_STEPS, round(40 * self._learnt**0.5)))
+        return epochs_for(wanted, steps, fewest=4)
+
+    def count(self, examples: Part) -> int:
+        return examples.steps
+
+    def keys(self, examples: Part) -> list[Hashable]:
+        return [(line.series, line.target, line.values[line.begin :].tobytes()) for line in examples.lines]
+
+    def fingerprint(self, examples: Part) -> str:
+        return digest([(key, line.begin) for key, line in zip(self.keys(examples), examples.lines, strict=True)])
+
+    def activations(self, batch: Any) -> int:
+        rows, steps = len(batch.context), self.shape.context // self.shape.segment + self.shape.ahead
+        directions = 1 + self.plan.bidirectional
+        a_step = (len(self.plan.program.gates) + len(self.plan.program.state) + 2) * self.plan.hidden
+        return int(rows) * steps * (self.plan.inputs + directions * self.plan.layers * a_step)
+
+    def foretell(self, windows: Windows, lines: Ids, origins: Ids) -> Foretold:
+        """Forecasts of these windows in the file's own units, beside what came."""
+        self.module.eval()
+        centres, quantiles, blocks = [], [], []
+        size = 512 if not self.shape.recursive else 32
+        for place, block in enumerate(windows.blocks(lines, origins, size)):
+            centre, found = self.module.forecast(self._there(as_window(windows, block)), self.levels, seed=place)
+            centres.append(centre.cpu().numpy().astype(np.float64))
+            quantiles.append(found.cpu().numpy().astype(np.float64))
+            blocks.append(block)
+        matrix: npt.NDArray[np.float32] = self.module.get_buffer("linear_map").cpu().numpy()
+        return Foretold.of(windows, blocks, np.concatenate(centres), np.concatenate(quantiles), matrix)
+
+    def measure(self, examples: Part) -> dict[str, float]:
+        windows = self.windows(examples)
+        lines, origins = windows.origins(_VALIDATED)
+        losses = [
+            (self._error(self._there(as_window(windows, block))).item(), len(block))
+            for block in windows.blocks(lines, origins)
+        ]
+        loss = sum(value * count for value, count in losses) / sum(count for _, count in losses)
+        metrics = compare(self.foretell(windows, lines, origins), self.levels, self.reading.season).metrics
+        return {"loss": loss, **metrics}
+
+    def compare(self, examples: Part, stride: int = 1) -> Comparison:
+        """The model beside the simplest forecasts on every window of a part (a larger stride above 25,000 of them)."""
+        windows = self.windows(examples)
+        lines, origins = windows.origins(_MEASURED, stride)
+        return compare(self.foretell(windows, lines, origins), self.levels, self.reading.season)
+
+    def conclude(self, parts: Parts[Part], run: Path) -> Conclusion:
+        """The comparison on the test part, or else the validation part; in the folder too, with a picture."""
+        name, part = ("test", parts.test) if parts.test is not None else ("validation", parts.valid)
+        if part is None:
+            return Conclusion(lines=("nothing was held out, so nothing says whether simple forecasts are better",))
+        found = self.compare(part)
+        data = {"part": name, **found.to_json()}
+        write_json(run / COMPARISON, plain_numbers(data))
+        picture = draw_forecasts(run, self, part)
+        lines = [f"{name} part, {found.windows:,} forecasts:", found.table(), *found.verdict]
+        return Conclusion({"comparison": data, "forecast_picture": picture}, tuple(lines))
+
+    def read_part(self, path: Path) -> Part:
+        return self.part(read_histories(path, self.reading.layout))
+
+    def part(self, histories: Histories) -> Part:
+        """All that the series hold, measured after a context or, of a short one, after its first half."""
+        found = Part(self.reading, tuple(self.reading.lines(histories.series, self.shape.horizon)))
+        if not len(self.windows(found).everything[0]):
+            raise DataError(
+                f"no series has a horizon of {self.shape.horizon} steps after half of it; give longer ones, with the "
+                "history before what is to be measured",
+                histories.path,
+            )
+        return found
+
+    def evaluate(self, path: Path) -> dict[str, Any]:
+        return self.compare(self.read_part(path)).to_json()
+
+    def forecast(self, histories: Histories) -> list[Forecast]:
+        """What comes after the end of every series; raises DataError where known covariates of it are missing."""
+        horizon = self.shape.horizon
+        if self.reading.known is not None:
+            short = next((history for history in histories.series if history.ahead < horizon), None)
+            if short is not None:
+                names = ", ".join(self.reading.layout.known)
+                raise DataError(
+                    f"{names} must be known for the {horizon} steps to forecast and the file has {short.ahead} of "
+                    "them; add rows with blank targets",
+                    histories.path,
+                    short.row,
+                )
+        lines = self.reading.lines(histories.series, horizon)
+        windows = Windows(lines, self.shape.context, horizon)
+        found = self.foretell(windows, np.arange(len(lines)), windows.lengths)
+        return [
+            Forecast(
+                line.series,
+                line.target,
+                found.centres[place],
+                found.quantiles[place],
+                self._times(line.times, len(line)),
+            )
+            for place, line in enumerate(lines)
+        ]
+
+    def _times(self, times: Ids | None, end: int) -> tuple[str, ...] | None:
+        step = self.reading.step
+        if times is None or step is None:
+            return None
+        return tuple(step.text(int(time)) for time in times[end : end + self.shape.horizon])
