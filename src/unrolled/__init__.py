@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unrolled.layers.explain import explain
     from unrolled.layers.unroll import unroll
     from unrolled.tasks import Classifier, Forecaster, LanguageModel, Regressor, load
+    from unrolled.tasks.estimators.transcriber import Transcriber
 
 _HOME = {
     "Cell": "unrolled.cell",
@@ -45,6 +46,7 @@ _HOME = {
     "Forecaster": "unrolled.tasks",
     "LanguageModel": "unrolled.tasks",
     "Regressor": "unrolled.tasks",
+    "Transcriber": "unrolled.tasks",
     "load": "unrolled.tasks",
 }
 _MODULES = ("cells", "errors", "nn")
@@ -64,6 +66,7 @@ __all__ = [
     "Regularisation",
     "Sizes",
     "Structure",
+    "Transcriber",
     "Weights",
     "__version__",
     "accelerate",

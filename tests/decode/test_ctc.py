@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from unrolled.decode.ctc import align, greedy, prefix_beam, steps_needed
+from unrolled.decode.ctc import Greedy, PrefixBeam, align, greedy, prefix_beam, steps_needed
 from unrolled.errors import ArgumentError
 
 Logs = npt.NDArray[np.float64]
@@ -110,6 +110,20 @@ def test_greedy_joins_repeats_and_takes_blanks_out() -> None:
         assert greedy(logs, blank=1) == list(collapse(best, 1))
     assert greedy(np.zeros((0, 3))) == []
     assert prefix_beam(np.zeros((0, 3)))[0].symbols == ()
+
+
+def test_reading_part_by_part_changes_nothing() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        logs = random_logs(rng, 9, 3)
+        model = Bigrams(rng, 3)
+        one, beam = Greedy(), PrefixBeam(5, companion=model)
+        for part in (logs[:0], logs[:2], logs[2:3], logs[3:]):
+            one.read(part)
+            beam.read(part)
+        assert one.symbols == greedy(logs)
+        assert beam.ranked() == prefix_beam(logs, 5, companion=model)
+        assert beam.symbols == beam.ranked()[0].symbols
 
 
 @pytest.mark.parametrize("target", [(1,), (1, 1), (2, 1, 2), (1, 1, 2), ()])

@@ -25,6 +25,7 @@ COMMANDS = {
     "complete": "List the likeliest next units with their probabilities.",
     "reorder": "Put jumbled words into their likeliest order.",
     "score": "Say how likely a language model finds each text.",
+    "transcribe": "Write down what a sound, pen strokes or a picture of a line says.",
     "embed": "Turn each text into a vector.",
     "cells": "List the cells, or print the equations of one.",
     "bench": "Time the engines on this machine.",

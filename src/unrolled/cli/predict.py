@@ -34,11 +34,17 @@ def predict(
     output: Output = Output(),
 ) -> None:
     """Answer for a text, a file or standard input: labels with probabilities, or numbers."""
-    model = open_as(run, "predict", "classify", "regress", "forecast")
+    model = open_as(run, "predict", "classify", "regress", "transcribe", "forecast")
     if model.task == "forecast":
         from unrolled.cli.forecasting import forecast
 
         forecast(model, run, source, literal, form, output)
+        return
+    if model.task == "transcribe":
+        from unrolled.cli.transcribe import answer
+        from unrolled.tasks.transcribe import GREEDY
+
+        answer(model, run, source, GREEDY, output, form=form)
         return
     inputs, heads = read_sequences(model, source, literal, column)
     answers = _labels(model, inputs) if model.task == "classify" else _numbers(model, inputs)

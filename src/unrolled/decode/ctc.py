@@ -64,10 +64,25 @@ def steps_needed(target: Sequence[int] | npt.NDArray[np.integer]) -> int:
 
 def greedy(logs: Logs, blank: int = 0) -> list[int]:
     """The symbols of the likeliest path through log p (T, V)."""
-    best = logs.argmax(1)
-    new = np.concatenate([[True], best[1:] != best[:-1]])[: len(best)]
-    symbols: list[int] = best[new & (best != blank)].tolist()
-    return symbols
+    reader = Greedy(blank)
+    reader.read(logs)
+    return reader.symbols
+
+
+class Greedy:
+    """The likeliest path, read part by part; what was put out once stays."""
+
+    def __init__(self, blank: int = 0) -> None:
+        self.blank = blank
+        self.symbols: list[int] = []
+        self._last = blank
+
+    def read(self, logs: Logs) -> None:
+        """The next steps, (T, V)."""
+        best = logs.argmax(1)
+        new = best != np.concatenate([[self._last], best[:-1]])[: len(best)]
+        self.symbols += best[new & (best != self.blank)].tolist()
+        self._last = int(best[-1]) if len(best) else self._last
 
 
 def prefix_beam(
@@ -79,85 +94,112 @@ def prefix_beam(
     weight: float = 0.5,
     bonus: float = 0.0,
 ) -> list[Hypothesis]:
-    """The likeliest sequences of symbols given log p (T, V), the best first, at most `width`.
+    """The likeliest sequences of symbols given log p (T, V), the best first, at most `width`; see `PrefixBeam`."""
+    beam = PrefixBeam(width, blank=blank, companion=companion, weight=weight, bonus=bonus)
+    beam.read(logs)
+    return beam.ranked()
+
+
+class PrefixBeam:
+    """The likeliest sequences of symbols, read part by part.
 
     Every prefix sums over the paths that spell it (Graves et al. 2006; Hannun et al. 2014). The score is
     log p + weight * (companion's log p) + bonus * (number of symbols). Raises ArgumentError for a width below 1.
     """
-    if width < 1:
-        raise ArgumentError(f"the beam is {width} wide, it must be 1 or more")
-    beam = _Beam(logs.shape[1], blank, companion, weight, bonus)
-    for row in np.asarray(logs, np.float64):
-        beam.read(row, width)
-    return beam.ranked()
 
-
-class _Beam:
-    """Prefixes (N) with the log p of their paths that end in a blank and of those that end in their last symbol."""
-
-    def __init__(self, symbols: int, blank: int, companion: Companion | None, weight: float, bonus: float) -> None:
+    def __init__(
+        self,
+        width: int = 16,
+        *,
+        blank: int = 0,
+        companion: Companion | None = None,
+        weight: float = 0.5,
+        bonus: float = 0.0,
+    ) -> None:
+        if width < 1:
+            raise ArgumentError(f"the beam is {width} wide, it must be 1 or more")
+        self.width = width
         self.blank = blank
         self.companion = companion
         self.weight = weight
         self.bonus = bonus
-        self.prefixes: list[tuple[int, ...]] = [()]
-        self.blanks = np.zeros(1)
-        self.others = np.full(1, -np.inf)
-        # What the language model adds for each next symbol, and its state; known prefixes keep theirs.
-        self.extra = np.full((1, symbols), bonus)
-        self.states: list[Any] = [None]
-        if companion is not None:
-            first, state = companion.start()
-            self.extra[0] += weight * first
-            self.states = [state]
+        self._prefixes: list[tuple[int, ...]] = [()]
+        # log p of the paths of each prefix (N,) that end in a blank, and of those that end in its last symbol.
+        self._blanks = np.zeros(1)
+        self._others = np.full(1, -np.inf)
+        # What the language model adds for each next symbol (N, V), and its state; known prefixes keep theirs.
+        self._extra: npt.NDArray[np.float64] | None = None
+        self._states: list[Any] = [None]
 
-    def read(self, row: npt.NDArray[np.float64], width: int) -> None:
-        """One more step: every prefix stays or grows by a symbol, and the best `width` go on."""
-        count = len(self.prefixes)
-        totals = np.logaddexp(self.blanks, self.others)
-        last = np.array([prefix[-1] if prefix else self.blank for prefix in self.prefixes])
-        grown = totals[:, None] + row + self.extra
+    def read(self, logs: Logs) -> None:
+        """The next steps, (T, V)."""
+        if self._extra is None:
+            self._begin(logs.shape[1])
+        for row in np.asarray(logs, np.float64):
+            self._step(row)
+
+    @property
+    def symbols(self) -> tuple[int, ...]:
+        """The best sequence of them, were this the end."""
+        return self.ranked()[0].symbols
+
+    def _begin(self, symbols: int) -> None:
+        self._extra = np.full((1, symbols), self.bonus)
+        if self.companion is not None:
+            first, state = self.companion.start()
+            self._extra[0] += self.weight * first
+            self._states = [state]
+
+    def _step(self, row: npt.NDArray[np.float64]) -> None:
+        """One more step: every prefix stays or grows by a symbol, and the best go on."""
+        count, extra = len(self._prefixes), self._extra
+        totals = np.logaddexp(self._blanks, self._others)
+        last = np.array([prefix[-1] if prefix else self.blank for prefix in self._prefixes])
+        grown = totals[:, None] + row + extra
         # A symbol like the last one is a new one only after a blank.
         here = np.arange(count)
-        grown[here, last] = self.blanks + row[last] + self.extra[here, last]
+        grown[here, last] += self._blanks - totals
         grown[:, self.blank] = -np.inf
-        stays = np.where(last == self.blank, -np.inf, self.others + row[last])
-        place = {prefix: number for number, prefix in enumerate(self.prefixes)}
-        for number, prefix in enumerate(self.prefixes):
+        stays = np.where(last == self.blank, -np.inf, self._others + row[last])
+        place = {prefix: number for number, prefix in enumerate(self._prefixes)}
+        for number, prefix in enumerate(self._prefixes):
             parent = place.get(prefix[:-1]) if prefix else None
             if parent is not None:
                 stays[number] = np.logaddexp(stays[number], grown[parent, prefix[-1]])
                 grown[parent, prefix[-1]] = -np.inf
-        blanks = totals + row[self.blank]
-        self._select(np.concatenate([np.logaddexp(stays, blanks), grown.ravel()]), (blanks, stays, grown), width)
+        self._select(totals + row[self.blank], stays, grown)
 
-    def _select(self, scores: npt.NDArray[np.float64], parts: tuple[Any, Any, Any], width: int) -> None:
-        blanks, stays, grown = parts
+    def _select(self, blanks: Logs, stays: Logs, grown: Logs) -> None:
+        """Of the prefixes that stay (N,) and those that have grown (N, V), the best `width`."""
         count, symbols = grown.shape
-        chosen = np.argsort(-scores, kind="stable")[:width]
+        scores = np.concatenate([np.logaddexp(stays, blanks), grown.ravel()])
+        chosen = np.argsort(-scores, kind="stable")[: self.width]
         chosen = chosen[np.isfinite(scores[chosen])]
         kept, new = chosen[chosen < count], chosen[chosen >= count] - count
-        parents, added = new // symbols, new % symbols
-        self.blanks = np.concatenate([blanks[kept], np.full(len(new), -np.inf)])
-        self.others = np.concatenate([stays[kept], grown[parents, added]])
-        born = list(zip(parents.tolist(), added.tolist(), strict=True))
-        prefixes = [self.prefixes[i] for i in kept] + [(*self.prefixes[parent], symbol) for parent, symbol in born]
-        fresh = np.full((len(new), symbols), self.bonus)
-        states: list[Any] = [None] * len(new)
+        parents, added = (new // symbols).tolist(), (new % symbols).tolist()
+        self._blanks = np.concatenate([blanks[kept], np.full(len(new), -np.inf)])
+        self._others = np.concatenate([stays[kept], grown[parents, added]])
+        self._remember(kept.tolist(), parents, added)
+
+    def _remember(self, kept: list[int], parents: list[int], added: list[int]) -> None:
+        born = [(*self._prefixes[parent], symbol) for parent, symbol in zip(parents, added, strict=True)]
+        extra = self._extra if self._extra is not None else np.zeros((0, 0))
+        fresh = np.full((len(born), extra.shape[1]), self.bonus)
+        states: list[Any] = [None] * len(born)
         if self.companion is not None and born:
-            scored, states = self.companion.advance(added.tolist(), [self.states[parent] for parent in parents])
-            fresh += self.weight * scored
-        self.extra = np.concatenate([self.extra[kept], fresh])
-        self.states = [self.states[i] for i in kept] + states
-        self.prefixes = prefixes
+            scores, states = self.companion.advance(added, [self._states[parent] for parent in parents])
+            fresh += self.weight * scores
+        self._extra = np.concatenate([extra[kept], fresh])
+        self._states = [self._states[i] for i in kept] + states
+        self._prefixes = [self._prefixes[i] for i in kept] + born
 
     def ranked(self) -> list[Hypothesis]:
         """The prefixes as they stand, the best first, each with what the language model says of an end here."""
-        scores = np.logaddexp(self.blanks, self.others)
-        if self.companion is not None:
-            scores = scores + self.weight * np.asarray(self.companion.ends(self.states))
+        scores = np.logaddexp(self._blanks, self._others)
+        if self.companion is not None and self._extra is not None:
+            scores = scores + self.weight * np.asarray(self.companion.ends(self._states))
         order = np.argsort(-scores, kind="stable")
-        return [Hypothesis(self.prefixes[i], float(scores[i])) for i in order]
+        return [Hypothesis(self._prefixes[i], float(scores[i])) for i in order]
 
 
 def align(logs: Logs, target: Sequence[int], blank: int = 0) -> list[Span]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent, State
-from unrolled.layers.lengths import as_lengths
+from unrolled.layers.lengths import as_lengths, valid
 from unrolled.layers.regularisation import check_rate, drop
 
 
@@ -19,11 +19,18 @@ class TranscriptionNetwork(nn.Module):
 
     `reductions` has one R for each stage and U = ceil(T / prod R). One stage with R > 1 is a strided network, several
     with R = 2 are the pyramid of Chan et al. 2016. A last group that is not full is filled with zeros. `dropout` acts
-    before every stage but the first and before the output. Raises ArgumentError where the widths do not fit.
+    before every stage but the first and before the output, `norm` normalises the steps before the same stages. Raises
+    ArgumentError where the widths do not fit.
     """
 
     def __init__(
-        self, stages: Sequence[Recurrent], reductions: Sequence[int], outputs: int, dropout: float = 0.0
+        self,
+        stages: Sequence[Recurrent],
+        reductions: Sequence[int],
+        outputs: int,
+        dropout: float = 0.0,
+        *,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         check_rate("dropout", dropout)
@@ -37,6 +44,7 @@ class TranscriptionNetwork(nn.Module):
             raise ArgumentError(f"{len(stages)} stages and reductions {list(reductions)}; give each stage one above 0.")
         self.stages = nn.ModuleList(stages)
         self.reductions = tuple(reductions)
+        self.norms = nn.ModuleList(nn.LayerNorm(stage.output_size) for stage in stages[:-1]) if norm else None
         self.dropout = dropout
         self.output = nn.Linear(stages[-1].output_size, outputs)
 
@@ -73,7 +81,11 @@ class TranscriptionNetwork(nn.Module):
         after = []
         for place, (stage, factor) in enumerate(zip(self._recurrents, self.reductions, strict=True)):
             if place:
+                x = x if self.norms is None else self.norms[place - 1](x)
                 x = drop(x, self.dropout, training=self.training)
+            if lengths is not None and (factor > 1 or self.norms is not None):
+                # What stands past a row's end must not get into its last group.
+                x = x.where(valid(lengths, x.shape[1])[..., None], 0)
             x = join_steps(x, factor)
             lengths = None if lengths is None else -(-lengths // factor)
             x, state = stage(x, None if states is None else states[place], lengths=lengths)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
 from unrolled.tasks.options.forecast import ForecastOptions
+from unrolled.tasks.options.transcribe import TranscribeOptions
 from unrolled.tasks.registry import TASKS, Task
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.estimators.forecaster import Forecaster
     from unrolled.tasks.estimators.language_model import LanguageModel
     from unrolled.tasks.estimators.regressor import Regressor
+    from unrolled.tasks.estimators.transcriber import Transcriber
     from unrolled.tasks.model import TaskModel
     from unrolled.tasks.run import open_run
     from unrolled.tasks.training import RunResult
@@ -25,6 +27,7 @@ _HOME = {
     "LanguageModel": "unrolled.tasks.estimators.language_model",
     "Regressor": "unrolled.tasks.estimators.regressor",
     "RunResult": "unrolled.tasks.training",
+    "Transcriber": "unrolled.tasks.estimators.transcriber",
     "TaskModel": "unrolled.tasks.model",
     "load": "unrolled.tasks.estimators",
     "open_run": "unrolled.tasks.run",
@@ -45,6 +48,8 @@ __all__ = [
     "RunResult",
     "Task",
     "TaskModel",
+    "TranscribeOptions",
+    "Transcriber",
     "load",
     "open_run",
 ]

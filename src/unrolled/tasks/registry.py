@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
 from unrolled.tasks.options.forecast import ForecastOptions
+from unrolled.tasks.options.transcribe import TranscribeOptions
 
 if TYPE_CHECKING:
     from unrolled.tasks.events import Event
@@ -84,6 +85,13 @@ TASKS: dict[str, Task] = {
             RegressOptions,
             "unrolled.tasks.regress:RegressTask",
             "unrolled.tasks.estimators.regressor:Regressor",
+        ),
+        Task(
+            "transcribe",
+            "learn the text of sounds, pen strokes or pictures of lines, not told where each letter is (CTC)",
+            TranscribeOptions,
+            "unrolled.tasks.transcribe:TranscribeTask",
+            "unrolled.tasks.estimators.transcriber:Transcriber",
         ),
         Task(
             "forecast",

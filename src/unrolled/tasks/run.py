@@ -242,8 +242,10 @@ def untrained(config: Config, vocabulary: Vocabulary | None, where: str, most: i
         if most is not None and plan.fewest_weights > most:
             raise RunError(f"the network has {plan.fewest_weights:,} weights or more and {WEIGHTS} {most:,}")
         units = None if vocabulary is None else len(vocabulary)
-        if plan.vocabulary != units:
-            raise RunError(f"the network reads {plan.vocabulary} units and {VOCABULARY} has {units}")
+        # A transcription embeds nothing: its vocabulary is what it puts out.
+        wanted = plan.vocabulary if plan.vocabulary is not None or units is None else plan.outputs
+        if wanted != units:
+            raise RunError(f"the network reads or puts out {wanted} units and {VOCABULARY} has {units}")
         return TASKS[config.task].model.restore(plan, config.schema, vocabulary)
     except (RunError, ArgumentError, CellError) as error:
         raise RunError(f"{where}: {CONFIG} was changed or damaged ({error}); copy the run again") from None

@@ -170,7 +170,7 @@ class OnSequences(Estimator):
         """Hold a part out, but not from data that are too few, and train."""
         options: Any = self
         examples = Examples(sequences, targets)
-        if round(options.validation * len(examples)) < _FEWEST_HELD_OUT:
+        if round(options.validation * len(examples)) < FEWEST_HELD_OUT:
             self._fit(Parts(examples, how="none"))
         else:
             self._fit(part_off(examples, options, Common(seed=self.seed), labels))

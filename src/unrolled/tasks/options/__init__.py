@@ -21,6 +21,7 @@ from unrolled.tasks.options.shared import (
     check_counts,
     option,
 )
+from unrolled.tasks.options.transcribe import TranscribeOptions
 
 __all__ = [
     "RESUMABLE",
@@ -34,6 +35,7 @@ __all__ = [
     "RegressOptions",
     "SequenceOptions",
     "TextOptions",
+    "TranscribeOptions",
     "changed",
     "check_counts",
     "option",

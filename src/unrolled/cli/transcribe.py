@@ -1,0 +1,207 @@
+"""`unrolled transcribe RUN INPUT`: what was said or written, by a beam search, with its times, or while it arrives."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from unrolled.cli.evaluate import metric_lines
+from unrolled.cli.output import Flag, Output
+from unrolled.cli.runs import Row, Run, open_as
+from unrolled.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from unrolled.data.arrays import Numbers
+    from unrolled.tasks.transcribe import Search, TranscribeTask
+
+Source = Annotated[
+    str,
+    Parameter(
+        help="a table as for training (its texts are compared if it has them), a file, or - for a stream",
+        allow_leading_hyphen=True,
+    ),
+]
+# Samples of sound, columns or steps that are read from a file at once when it is to be seen as a stream.
+_SECONDS, _STEPS = 0.25, 16
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Searching:
+    """How the symbols are found."""
+
+    beam: int = 1
+    """candidates that are followed at once; 1 takes the likeliest symbol at every step"""
+    language: Path | None = None
+    """run of `unrolled train language`, of characters or words, that helps (then the beam is 16 if not given)"""
+    weight: float = 0.5
+    """weight of the language model"""
+    bonus: float = 0.0
+    """what each symbol adds to a candidate's score"""
+
+    def search(self, model: TranscribeTask) -> Search:
+        """The same with the language model opened."""
+        from unrolled.tasks.joined import join
+        from unrolled.tasks.transcribe import Search
+
+        if self.language is None:
+            return Search(self.beam, weight=self.weight, bonus=self.bonus)
+        helper = open_as(self.language, "help a transcription", "language")
+        beam = 16 if self.beam == 1 else self.beam
+        return Search(beam, join(helper, model.vocabulary), self.weight, self.bonus)
+
+
+def transcribe(
+    run: Run,
+    source: Source,
+    /,
+    *,
+    searching: Searching = Searching(),
+    align: Annotated[Flag, Parameter(help="say when each symbol begins and ends")] = False,
+    stream: Annotated[Flag, Parameter(help="show the text as the input arrives; needs a run with --causal")] = False,
+    output: Output = Output(),
+) -> None:
+    """Write down what a sound, pen strokes or a picture says.
+
+    From standard input (-) a run of sound takes 16-bit samples (little endian, one channel) at the run's rate, one of
+    strokes a JSON list of points [[x, y], ...] a line.
+    """
+    model = open_as(run, "transcribe", "transcribe")
+    search = searching.search(model)
+    if stream or source == "-":
+        if align:
+            raise UsageError("--align needs the whole input; leave --stream out and give a file.")
+        _stream(model, source, search, output)
+        return
+    answer(model, run, source, search, output, align=align)
+
+
+def answer(
+    model: TranscribeTask,
+    run: Path,
+    source: str | None,
+    search: Search,
+    output: Output,
+    *,
+    align: bool = False,
+    form: str = "text",
+) -> None:
+    """Print the text of each sample of a file or a table; error rates too, where the table has texts."""
+    from unrolled.cli.predict import table
+
+    if source in (None, "-"):
+        raise UsageError("this run reads files, so it needs a table or a file; streams are for `unrolled transcribe`.")
+    found = model.read_samples(Path(str(source)))
+    logs = model.logs(found.samples)
+    answers = model.read_out(logs, search)
+    rows: list[Row] = [
+        {"path": origin.path, "row": origin.row, "text": text}
+        for origin, text in zip(found.origins, answers, strict=True)
+    ]
+    if align:
+        for row, scores in zip(rows, logs, strict=True):
+            row["symbols"] = _times(model, scores, row["text"])
+    metrics = model.rates(found.texts, answers) if all(found.texts) else {}
+    as_json = Output(json=output.json or form == "json", quiet=output.quiet)
+    lines = [table(rows)] if form == "csv" else [line for row in rows for line in _lines(row)]
+    if metrics and form == "text":
+        lines += ["", metric_lines(metrics)]
+    as_json.result({"run": run, "predictions": rows, **({"metrics": metrics} if metrics else {})}, "\n".join(lines))
+
+
+def _times(model: TranscribeTask, logs: Numbers, text: str) -> list[Row]:
+    if not text:
+        return []
+    return [
+        {
+            "symbol": model.vocabulary.token(span.symbol),
+            "start": model.time_of(span.start),
+            "end": model.time_of(span.end),
+            "score": span.score,
+        }
+        for span in model.align(logs, text)
+    ]
+
+
+def _lines(row: Row) -> Iterator[str]:
+    where = f"{row['path']}, row {row['row']}" if row["row"] is not None else str(row["path"])
+    yield f"{where}: {row['text']}"
+    for symbol in row.get("symbols", ()):
+        yield f"  {symbol['start']:8.2f} - {symbol['end']:8.2f}  {symbol['symbol']!r}  {symbol['score']:.2f}"
+
+
+def _stream(model: TranscribeTask, source: str, search: Search, output: Output) -> None:
+    """Print the text each time that it changes, with the time that had passed in the input."""
+    from unrolled.tasks.transcript_stream import TranscriptStream
+
+    stream = TranscriptStream(model, search)
+    rows: list[Row] = []
+    steps, before = 0.0, ""
+    for length, part in _parts(model, source):
+        steps += length
+        text = stream.push(part)
+        if text != before:
+            rows.append({"time": steps, "text": text})
+            if output.streams:
+                print(f"{steps:8.2f}  {text}", flush=True)
+        before = text
+    text = stream.finish()
+    output.result({"text": text, "parts": rows}, f"     end  {text}")
+
+
+def _parts(model: TranscribeTask, source: str) -> Iterator[tuple[float, Numbers]]:
+    """The signal part by part: how long it is, in seconds of sound, else in steps, and the numbers."""
+    from unrolled.data.audio import read_sound
+    from unrolled.data.signals import Sound, Strokes
+
+    signal = model.signal
+    if isinstance(signal, Sound):
+        size = round(_SECONDS * signal.rate)
+        whole = _pipe_sound(size) if source == "-" else _cut(read_sound(source, signal.rate)[0], size)
+        yield from ((len(part) / signal.rate, part) for part in whole)
+        return
+    if source == "-":
+        if not isinstance(signal, Strokes):
+            raise UsageError(f"a run of {signal.kind} cannot read standard input; give a file.")
+        parts = _pipe_strokes()
+    else:
+        found = model.read_samples(Path(source)).samples
+        if len(found) > 1:
+            raise UsageError(f"{source} holds {len(found)} samples, and a stream is one; give a file with one.")
+        parts = _strokes(found[0]) if isinstance(signal, Strokes) else _cut(found[0], _STEPS)
+    yield from ((float(len(part)), part) for part in parts)
+
+
+def _cut(values: Numbers, size: int) -> Iterator[Numbers]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _strokes(points: Numbers) -> Iterator[Numbers]:
+    begins = [*points[:, 2].nonzero()[0].tolist(), len(points)]
+    return (points[start:end] for start, end in pairwise(begins))
+
+
+def _pipe_sound(size: int) -> Iterator[Numbers]:
+    import numpy as np
+
+    while data := sys.stdin.buffer.read(2 * size):
+        yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768)
+
+
+def _pipe_strokes() -> Iterator[Numbers]:
+    from unrolled.data.strokes import points_of
+
+    for row, line in enumerate(sys.stdin, 1):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except ValueError:
+                raise DataError("the line is not JSON; write [[x, y], ...]", "standard input", row) from None
+            yield points_of(value, Path("standard input"), row)
