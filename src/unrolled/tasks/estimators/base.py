@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 # Fewer rows than this say too little about which weights are the best.
-_FEWEST_HELD_OUT = 10
+FEWEST_HELD_OUT = 10
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
