@@ -33,7 +33,7 @@ def forced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 def _forget() -> None:
     compiler.compiled.cache_clear()
-    compiler.multiplier.cache_clear()
+    compiler.tools.cache_clear()
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -15,6 +15,7 @@ from unrolled.cell import Program, pullback
 from unrolled.engine.cpu import cache
 from unrolled.engine.cpu.kernel import DIRECT, HEADER, Kernel
 from unrolled.engine.cpu.linker import Function, linked, object_code
+from unrolled.engine.cpu.pack import Pack
 from unrolled.engine.cpu.product import Product
 from unrolled.engine.cpu.schedule import Forward, Place, Schedule, backward, forward
 from unrolled.engine.cpu.target import Target, host
@@ -42,6 +43,11 @@ class Pass:
     places: tuple[Place, ...]
     sums: tuple[str, ...]
     run: Function
+
+    @property
+    def whole_rows(self) -> bool:
+        """Whether a step needs all units of a row in one place, for their mean."""
+        return any(stage.means for stage in self.schedule.stages)
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -115,23 +121,33 @@ def _kernels(
     return {name: Kernel(module, target, kind, name, schedule, both) for name, schedule in schedules.items()}
 
 
+@dataclass(frozen=True)
+class Tools:
+    """What every cell needs of an element type: large products, and matrices packed into panels."""
+
+    multiply: Function
+    pack: Function
+
+
 @lru_cache(maxsize=8)
-def multiplier(dtype: str, target: Target | None = None) -> Function:
-    """The function for large products of one element type."""
+def tools(dtype: str, target: Target | None = None) -> Tools:
+    """The functions of one element type."""
     target = target or host()
 
     def make() -> bytes:
-        module = ir.Module("unrolled")
-        Product(module, target, Kind(dtype, target.lanes(dtype))).emit()
+        module, kind = ir.Module("unrolled"), Kind(dtype, target.lanes(dtype))
+        Product(module, target, kind).emit()
+        Pack(module, kind).emit()
         return object_code(module, target)
 
-    key = hashlib.sha256("\0".join(["multiply", dtype, repr(target), llvmlite.__version__, _SOURCES]).encode())
-    return linked(cache.load_or_make(key.hexdigest(), make), ("multiply",))["multiply"]
+    key = hashlib.sha256("\0".join(["tools", dtype, repr(target), llvmlite.__version__, _SOURCES]).encode())
+    return Tools(**linked(cache.load_or_make(key.hexdigest(), make), ("multiply", "pack")))
 
 
 def _object(program: Program, dtype: str, target: Target, schedules: dict[str, Schedule]) -> bytes:
     """Object code of the kernels."""
     module = ir.Module("unrolled")
+    module.triple = target.triple
     for kernel in _kernels(module, program, dtype, target, schedules).values():
         kernel.emit()
     return object_code(module, target)

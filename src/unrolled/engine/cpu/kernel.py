@@ -2,7 +2,8 @@
 
 A kernel takes one table of 64-bit integers: sizes, then base address, stride in time and stride in rows (in elements)
 of each buffer, then the addresses of the packed matrices, then those of the sums. Rows are [first, last); the longest
-come first, and a step touches only those that still live.
+come first, and a step touches only those that still live. Units are one share of several; where there are several, the
+threads wait for each other at the counter `barrier` before a stage that multiplies what all of them have written.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from typing import Any
 
 from llvmlite import ir
 
+from unrolled.engine.cpu.barrier import meet
 from unrolled.engine.cpu.schedule import Group, Place, Schedule, Stage
 from unrolled.engine.cpu.target import Target
-from unrolled.engine.cpu.tile import POINTER, call_tile, dots, lane_sum, loop, number, spread
+from unrolled.engine.cpu.tile import POINTER, call_tile, dots, lane_sum, loop, number, smaller, spread
 from unrolled.engine.cpu.vector import I32, I64, VECTOR, Kind, Vec
 
 DIRECT = "direct"  # the name of the kernel for a row or two: it reads the parameters as they lie
-HEADER = ("steps", "first", "last", "hidden", "output", "descending", "before", "lengths")
+HEADER = ("steps", "first", "last", "hidden", "output", "descending", "before", "lengths", "share", "shares",
+          "barrier", "give_way")  # fmt: skip
 
 
 def panel_blocks(target: Target, stage: Stage) -> int:
@@ -60,11 +63,34 @@ class Kernel:
         self.extent = {w: self.header[w] for w in ("hidden", "output")}
         self.blocks = {w: b.sdiv(b.add(n, number(self.kind.lanes - 1)), lanes) for w, n in self.extent.items()}
         self.padded = {w: b.mul(n, lanes) for w, n in self.blocks.items()}
+        self._share_out()
         self.scratch = self._scratch()
         self.count = b.alloca(I64)
+        self.waits = b.alloca(I64)
+        b.store(number(0), self.waits)
         with loop(b, number(0), self.header["steps"]) as n:
             self._step(n)
         b.ret_void()
+
+    def _share_out(self) -> None:
+        """The blocks of units of this thread: whole panels of every stage, so a unit is the same thread's in all."""
+        b, whole = self.b, number(max(self._panel(stage) for stage in self.schedule.stages))
+        self.begin, self.end = {}, {}
+        for width, blocks in self.blocks.items():
+            panels = b.sdiv(b.add(blocks, b.sub(whole, number(1))), whole)
+            places = [
+                b.mul(b.sdiv(b.mul(panels, share), self.header["shares"]), whole)
+                for share in (self.header["share"], b.add(self.header["share"], number(1)))
+            ]
+            self.begin[width], self.end[width] = places[0], smaller(b, places[1], blocks)
+
+    def _wait(self) -> None:
+        """Until all threads are here, if units are shared out."""
+        b = self.b
+        with b.if_then(b.icmp_signed("!=", self.header["barrier"], number(0))):
+            count = b.add(b.load(self.waits, typ=I64), self.header["shares"])
+            b.store(count, self.waits)
+            b.call(meet(self.module), (self.header["barrier"], count, self.header["give_way"]))
 
     def _scratch(self) -> Any:
         """Room for the largest tile, on the stack and so in the first-level cache."""
@@ -105,7 +131,12 @@ class Kernel:
         alive = self._alive(t)
         with b.if_then(b.icmp_signed(">", alive, header["first"])):
             for stage in self.schedule.stages:
+                if stage.groups:
+                    self._wait()
                 self._stage(stage, alive)
+            if any(g.operand.when == "row" for g in self.schedule.matrices()):
+                # the next step writes where this one's products may still read
+                self._wait()
 
     def _alive(self, t: Any) -> Any:
         """One past the last row that still has a step t."""
@@ -129,20 +160,20 @@ class Kernel:
 
     def _stage(self, stage: Stage, alive: Any) -> None:
         b = self.b
-        blocks, panel = self.blocks[stage.width], self._panel(stage)
+        begin, end, panel = self.begin[stage.width], self.end[stage.width], self._panel(stage)
         rows, vectors = self._tile(stage)
         first = self.header["first"]
         if not stage.groups:
-            with loop(b, first, alive) as row, loop(b, number(0), blocks) as j:
+            with loop(b, first, alive) as row, loop(b, begin, end) as j:
                 self._pointwise(stage, row, j, {})
         else:
-            with loop(b, number(0), blocks, panel) as j0, loop(b, first, alive, rows) as m:
+            with loop(b, begin, end, panel) as j0, loop(b, first, alive, rows) as m:
                 left = b.sub(alive, m)
-                count = b.select(b.icmp_signed("<", left, number(rows)), left, number(rows))
+                count = smaller(b, left, number(rows))
                 columns = self._products(stage, m, count, b.sdiv(j0, number(panel)), rows, vectors)
                 with loop(b, number(0), count) as q:
                     stop = b.add(j0, number(panel))
-                    stop = b.select(b.icmp_signed("<", stop, blocks), stop, blocks)
+                    stop = smaller(b, stop, end)
                     with loop(b, j0, stop) as j:
                         found = self._results(stage, q, b.sub(j, j0), columns, vectors)
                         self._pointwise(stage, b.add(m, q), j, found)

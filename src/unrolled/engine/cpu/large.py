@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.engine.cpu import team
-from unrolled.engine.cpu.compiler import multiplier
+from unrolled.engine.cpu.compiler import tools
 from unrolled.engine.cpu.product import working_room
 from unrolled.engine.cpu.target import host
 
@@ -36,5 +36,5 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
         )
         for k in range(threads)
     ]  # fmt: skip
-    team.run(multiplier(dtype), [ctypes.addressof(t) for t in tables])
+    team.run(tools(dtype).multiply, [ctypes.addressof(t) for t in tables])
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,11 +13,17 @@ from torch.nn import functional
 
 from unrolled.cell import Program
 from unrolled.engine.cpu import team
-from unrolled.engine.cpu.compiler import Compiled, Pass
+from unrolled.engine.cpu.compiler import Compiled, Pass, tools
 from unrolled.engine.cpu.kernel import panel_blocks
 from unrolled.engine.cpu.large import WORTH_A_THREAD, multiply
+from unrolled.engine.cpu.pack import ENTRY
 from unrolled.engine.cpu.schedule import Group, Place, Stage
 from unrolled.engine.plan import Plan
+
+# Elements of the recurrent matrices from which on a thread gains more by its share of them than it waits for others;
+# and from which on they fit no core's own cache, so that a share helps more rows.
+WORTH_A_BARRIER = 8_000
+LARGE = 2_000_000
 
 
 @dataclass
@@ -32,10 +39,13 @@ class Call:
     order: Tensor | None = None
     bounds: list[int] = field(default_factory=list)
     sorted_lengths: Tensor | None = None
+    units: int = 1  # shares of the units of all rows, instead of shares of the rows
 
     def __post_init__(self) -> None:
-        rows = self.plan.batch
-        threads = max(1, min(torch.get_num_threads(), rows, self._work() // WORTH_A_THREAD))
+        rows, threads = self.plan.batch, self.threads(self._work())
+        if threads > 1 and self._worth_sharing_units(rows, threads):
+            self.units, threads = threads, 1
+        threads = min(max(1, rows), threads)
         if self.lengths is not None:
             order = torch.argsort(self.lengths.cpu(), descending=True, stable=True)
             shares = [order[k::threads] for k in range(threads)]
@@ -46,10 +56,21 @@ class Call:
             sizes = [rows // threads + (k < rows % threads) for k in range(threads)]
         self.bounds = [sum(sizes[:k]) for k in range(threads + 1)]
 
+    def _worth_sharing_units(self, rows: int, threads: int) -> bool:
+        """Where so few rows are left to each thread that reading the matrices costs more than multiplying by them."""
+        elements = self.plan.sizes.hidden * self.plan.sizes.output * len(self.program.recurrent)
+        few = rows <= (8 if elements >= LARGE else 2) * threads
+        whole = any(step.whole_rows for step in (self.code.infer, self.code.train, self.code.back))
+        return few and elements >= WORTH_A_BARRIER and not whole and team.together() is not None
+
     def _work(self) -> int:
         sizes = self.plan.sizes
         each = len(self.program.recurrent) * sizes.output + 40 * len(self.program.nodes) // 10
         return self.plan.batch * self.plan.steps * sizes.hidden * each
+
+    def threads(self, work: int) -> int:
+        """How many threads are worth waking for so many multiplications or copies."""
+        return max(1, min(torch.get_num_threads(), work // WORTH_A_THREAD))
 
     def sort(self, value: Tensor, dim: int) -> Tensor:
         return value if self.order is None else value.index_select(dim, self.order)
@@ -132,25 +153,32 @@ class Memory:
     def run(self, step: Pass, *, ascending: bool) -> None:
         """Call the kernel for each share of the rows."""
         tables = self.tables(step, ascending=ascending)
-        team.run(step.run, [ctypes.addressof(t) for t in tables])
+        addresses = [ctypes.addressof(t) for t in tables]
+        alone = addresses.pop() if self.call.units > 1 else 0
+        team.run(step.run, addresses, alone)
 
     def tables(self, step: Pass, *, ascending: bool) -> list[Any]:
-        """What the kernel takes, for each share of the rows; this memory must outlive them."""
+        """What the kernel takes, for each share of the rows or units; this memory must outlive them."""
         call, plan = self.call, self.call.plan
         buffers = [self._entry(place) for place in step.places]
         pairs = [(stage, group) for stage in step.schedule.stages for group in stage.groups]
         if step is call.code.direct:
             self.matrices = [self.matrix(name).contiguous() for _, group in pairs for name in group.names]
         else:
-            self.matrices = [self._matrix(stage, group) for stage, group in pairs]
-        lengths = call.sorted_lengths
-        shares = list(zip(call.bounds[:-1], call.bounds[1:], strict=True))
+            self.matrices = self._pack(pairs)
+        parts = [(first, last, 0, 1) for first, last in pairwise(call.bounds)]
+        if call.units > 1:
+            # the last is for a team that got fewer threads: all units, nobody to wait for
+            parts = [(0, plan.batch, k, call.units) for k in range(call.units)] + parts
         widths = {name: call.padded(call.program.vectors[name.removeprefix("p.")].size) for name in step.sums}
-        self.totals = {n: torch.zeros(len(shares), w, dtype=plan.dtype) for n, w in widths.items()}
+        self.totals = {n: torch.zeros(len(parts), w, dtype=plan.dtype) for n, w in widths.items()}
+        self.barrier = torch.zeros(8, dtype=torch.int64)
+        lengths, give_way = call.sorted_lengths, team.give_way()
         tables = []
-        for k, (first, last) in enumerate(shares):
+        for k, (first, last, share, shares) in enumerate(parts):
             header = [plan.steps, first, last, plan.sizes.hidden, plan.sizes.output, int(not ascending),
-                      int(plan.reverse), 0 if lengths is None else lengths.data_ptr()]  # fmt: skip
+                      int(plan.reverse), 0 if lengths is None else lengths.data_ptr(), share, shares,
+                      self.barrier.data_ptr() if shares > 1 else 0, give_way]  # fmt: skip
             values = header + [n for b in buffers for n in b] + [m.data_ptr() for m in self.matrices]
             values += [t[k].data_ptr() for t in self.totals.values()]
             tables.append((ctypes.c_int64 * len(values))(*values))
@@ -214,19 +242,45 @@ class Memory:
         rows = self.named["U"][k * hidden : (k + 1) * hidden]
         return _dense(rows, program.heads)
 
-    def _matrix(self, stage: Stage, group: Group) -> Tensor:
-        """The matrices of a group in panels: for each panel of units, row after row of the inner extent."""
-        lanes = self.call.code.lanes
-        blocks = panel_blocks(self.call.code.target, stage)
-        parts = torch.stack([self.matrix(name) for name in group.names])
-        if group.transposed:
-            padded = self.call.padded(group.depth[1])
-            inner = functional.pad(parts, (0, 0, 0, padded - parts.shape[1])).reshape(1, -1, parts.shape[2])
-            parts = inner.transpose(1, 2)
-        units = -(-parts.shape[1] // (blocks * lanes)) * blocks * lanes
-        parts = functional.pad(parts, (0, 0, 0, units - parts.shape[1]))
-        shaped = parts.reshape(parts.shape[0], -1, blocks, lanes, parts.shape[2])
-        return shaped.permute(1, 4, 2, 0, 3).contiguous()
+    def _pack(self, groups: list[tuple[Stage, Group]]) -> list[Tensor]:
+        """The matrices of each group in panels (P, K, blocks * results, lanes), all in one call."""
+        call, lanes = self.call, self.call.code.lanes
+        panels, sources, entries = [], [], []
+        for stage, group in groups:
+            blocks = panel_blocks(call.code.target, stage)
+            parts = [self.matrix(name) for name in group.names]
+            sources += parts
+            units = parts[0].shape[1 if group.transposed else 0]
+            part = call.padded(group.depth[1]) if group.transposed else parts[0].shape[1]
+            count, wide = -(-units // (blocks * lanes)), blocks * lanes * len(group.results)
+            room = part * len(parts) if group.transposed else part
+            panel = empty(count, room, wide, dtype=call.plan.dtype)
+            panels.append(panel)
+            for k, matrix in enumerate(parts):
+                per_unit, per_depth = matrix.stride()[::-1] if group.transposed else matrix.stride()
+                inner = matrix.shape[0 if group.transposed else 1]
+                # transposed matrices follow each other along the inner extent, others stand side by side
+                place = k * part * wide if group.transposed else 0
+                entries += [
+                    matrix.data_ptr(),
+                    per_unit,
+                    per_depth,
+                    units,
+                    inner,
+                    part,
+                    panel.data_ptr() + place * panel.element_size(),
+                    room * wide,
+                    wide,
+                    0 if group.transposed else k * lanes,
+                    len(group.results) * lanes,
+                    blocks,
+                    count,
+                ]
+        shares = call.threads(sum(p.numel() for p in panels))
+        tables = [(ctypes.c_int64 * (3 + len(entries)))(len(entries) // len(ENTRY), k, shares, *entries)
+                  for k in range(shares)]  # fmt: skip
+        team.run(tools(call.code.dtype).pack, [ctypes.addressof(t) for t in tables])
+        return panels
 
     def results(self) -> tuple[Tensor, list[Tensor]]:
         """Outputs (T, B, O) and last states (B, size), in the caller's order of rows."""

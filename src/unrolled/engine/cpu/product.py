@@ -6,6 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from unrolled.engine.cpu.pack import pack_block
 from unrolled.engine.cpu.target import Target
 from unrolled.engine.cpu.tile import POINTER, call_tile, loop, number, smaller
 from unrolled.engine.cpu.vector import I64, Kind
@@ -29,7 +30,7 @@ class Product:
     """Emits the function `multiply`, which takes the address of a TABLE of 64-bit integers."""
 
     def __init__(self, module: ir.Module, target: Target, kind: Kind) -> None:
-        self.kind, self.rows, self.vectors = kind, _rows(target), target.vectors()
+        self.module, self.kind, self.rows, self.vectors = module, kind, _rows(target), target.vectors()
         self.wide = self.vectors * kind.lanes
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "multiply")
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
@@ -77,33 +78,29 @@ class Product:
                 with loop(b, k1, stop) as k:
                     source = b.add(b.mul(b.add(k0, k), t["a_depth"]), b.mul(m, t["a_row"]))
                     target = b.add(tile, b.mul(k, number(self.rows)))
-                    with loop(b, number(0), left) as r:
-                        value = self._element(b.add(t["a"], self._bytes(b.add(source, b.mul(r, t["a_row"])))))
-                        self._put(value, b.add(self.packed_a, self._bytes(b.add(target, r))))
+                    with b.if_else(b.icmp_signed("==", left, number(self.rows))) as (then, otherwise):
+                        with then:
+                            self._copy(source, target, ir.VectorType(self.kind.element, self.rows))
+                        with otherwise, loop(b, number(0), left) as r:
+                            self._copy(b.add(source, b.mul(r, t["a_row"])), b.add(target, r), self.kind.element)
+
+    def _copy(self, source: Any, target: Any, of: Any) -> None:
+        """From A to its packed tiles; A runs along its rows here."""
+        b = self.b
+        value = b.load(b.inttoptr(b.add(self.t["a"], self._bytes(source)), POINTER), typ=of)
+        value.align = self.kind.bytes
+        b.store(value, b.inttoptr(b.add(self.packed_a, self._bytes(target)), POINTER)).align = self.kind.bytes
 
     def _pack_b(self, k0: Any, depth: Any, n0: Any) -> None:
         """One panel of B, filled up with zeros past its last column."""
         b, t = self.b, self.t
-        count = smaller(b, b.sub(t["columns"], n0), number(self.wide))
-        whole = b.icmp_signed("==", count, number(self.wide))
-        straight = b.and_(whole, b.icmp_signed("==", t["b_column"], number(1)))
-        start = b.add(t["b"], self._bytes(b.add(b.mul(k0, t["b_depth"]), b.mul(n0, t["b_column"]))))
-        with b.if_else(straight) as (then, otherwise):
-            with then, loop(b, number(0), depth) as k:
-                source = b.add(start, self._bytes(b.mul(k, t["b_depth"])))
-                target = b.add(t["room"], self._bytes(b.mul(k, number(self.wide))))
-                for v in range(self.vectors):
-                    offset = number(v * self.kind.lanes * self.kind.bytes)
-                    value = b.load(b.inttoptr(b.add(source, offset), POINTER), typ=self.kind.vector)
-                    value.align = self.kind.bytes
-                    self._put(value, b.add(target, offset))
-            with otherwise, loop(b, number(0), number(self.wide)) as n:
-                inside = b.icmp_signed("<", n, count)
-                column = b.add(start, self._bytes(b.mul(b.select(inside, n, number(0)), t["b_column"])))
-                with loop(b, number(0), depth) as k:
-                    value = self._element(b.add(column, self._bytes(b.mul(k, t["b_depth"]))))
-                    value = b.select(inside, value, ir.Constant(self.kind.element, 0.0))
-                    self._put(value, b.add(t["room"], self._bytes(b.add(b.mul(k, number(self.wide)), n))))
+        for v in range(self.vectors):
+            column = b.add(n0, number(v * self.kind.lanes))
+            source = b.add(t["b"], self._bytes(b.add(b.mul(k0, t["b_depth"]), b.mul(column, t["b_column"]))))
+            target = b.add(t["room"], self._bytes(number(v * self.kind.lanes)))
+            arguments = (source, t["b_column"], t["b_depth"], b.sub(t["columns"], column), depth, depth, target,
+                         number(self.wide))  # fmt: skip
+            b.call(pack_block(self.module, self.kind), arguments)
 
     def _panel(self, k0: Any, depth: Any, n0: Any, turned: Any) -> None:
         """All rows against one packed panel."""

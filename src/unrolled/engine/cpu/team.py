@@ -34,16 +34,27 @@ class OpenMP:
     threads: int
 
 
-def run(function: Function, tables: Sequence[int]) -> None:
-    """Call the function once for each table, several at a time; returns when all are done."""
+def together() -> OpenMP | None:
+    """The team, if this process has one: its threads run at the same time, so that they may wait for each other."""
+    return openmp() if os.getpid() == _home else None
+
+
+def run(function: Function, tables: Sequence[int], alone: int = 0) -> None:
+    """Call the function once for each table, several at a time; returns when all are done.
+
+    Where the tables wait for each other, `alone` is a table of all their work, for a team that got fewer threads.
+    """
     if len(tables) == 1:
         function.call(tables[0])
         return
-    team = openmp() if os.getpid() == _home else None
+    team = together()
     if team is None:
-        pool.run(function.call, tables)
+        if alone:
+            function.call(alone)
+        else:
+            pool.run(function.call, tables)
         return
-    values = (team.thread, team.threads, function.address, len(tables), *tables)
+    values = (team.thread, team.threads, function.address, len(tables), alone, *tables)
     work = (ctypes.c_int64 * len(values))(*values)
     team.parallel(_share(), ctypes.addressof(work), len(tables), 0)
 
@@ -59,6 +70,13 @@ def openmp() -> OpenMP | None:
     parallel = library.GOMP_parallel
     parallel.argtypes, parallel.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
     return OpenMP(parallel, _address(library.omp_get_thread_num), _address(library.omp_get_num_threads))
+
+
+@lru_cache(maxsize=1)
+def give_way() -> int:
+    """The address of the operating system's call by which a waiting thread offers its core; 0 where there is none."""
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    return _address(library.sched_yield) if library is not None and hasattr(library, "sched_yield") else 0
 
 
 def _address(symbol: Any) -> int:
@@ -79,7 +97,12 @@ def _share() -> int:
     mine = b.sext(b.call(b.inttoptr(entry(number(0)), question), []), I64)
     all_ = b.sext(b.call(b.inttoptr(entry(number(1)), question), []), I64)
     kernel = b.inttoptr(entry(number(2)), ir.FunctionType(ir.VoidType(), [POINTER]).as_pointer())
-    with loop(b, mine, entry(number(3)), all_) as k:
-        b.call(kernel, [b.inttoptr(entry(b.add(k, number(4))), POINTER)])
+    count, alone = entry(number(3)), entry(number(4))
+    short = b.and_(b.icmp_signed("!=", alone, number(0)), b.icmp_signed("<", all_, count))
+    with b.if_else(short) as (then, otherwise):
+        with then, b.if_then(b.icmp_signed("==", mine, number(0))):
+            b.call(kernel, [b.inttoptr(alone, POINTER)])
+        with otherwise, loop(b, mine, count, all_) as k:
+            b.call(kernel, [b.inttoptr(entry(b.add(k, number(5))), POINTER)])
     b.ret_void()
     return linked(object_code(module, host()), ("share",))["share"].address
