@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unrolled.layers.accelerate import accelerate
     from unrolled.layers.explain import explain
     from unrolled.layers.unroll import unroll
-    from unrolled.tasks import Classifier, Forecaster, LanguageModel, Regressor, load
+    from unrolled.tasks import Classifier, Forecaster, LanguageModel, Regressor, Tagger, load
     from unrolled.tasks.estimators.transcriber import Transcriber
 
 _HOME = {
@@ -46,6 +46,7 @@ _HOME = {
     "Forecaster": "unrolled.tasks",
     "LanguageModel": "unrolled.tasks",
     "Regressor": "unrolled.tasks",
+    "Tagger": "unrolled.tasks",
     "Transcriber": "unrolled.tasks",
     "load": "unrolled.tasks",
 }
@@ -66,6 +67,7 @@ __all__ = [
     "Regularisation",
     "Sizes",
     "Structure",
+    "Tagger",
     "Transcriber",
     "Weights",
     "__version__",

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from unrolled.cli.forecasting import comparison_lines
 from unrolled.cli.output import Output
 from unrolled.cli.runs import Run
+from unrolled.cli.tagging import class_lines
 
 Data = Annotated[Path, Parameter(help="file or folder laid out as the training data was")]
 
@@ -23,6 +24,8 @@ def evaluate(run: Run, data: Data, /, *, output: Output = Output()) -> None:
     text = metric_lines(metrics)
     if "confusion_matrix" in metrics:
         text += "\n\n" + matrix_lines(metrics["classes"], metrics["confusion_matrix"])
+    if "per_class" in metrics:
+        text += "\n\n" + class_lines(metrics["per_class"])
     if "baselines" in metrics:
         text = comparison_lines(metrics)
     output.result({"run": run, "data": data, "metrics": metrics}, text)
@@ -32,7 +35,8 @@ def metric_lines(metrics: Mapping[str, object]) -> str:
     """A line for each metric that is a number."""
     numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     wide = max(map(len, numbers), default=0)
-    return "\n".join(f"{name:<{wide}}  {value:.4f}" for name, value in numbers.items())
+    shown = {name: f"{value:,}" if isinstance(value, int) else f"{value:.4f}" for name, value in numbers.items()}
+    return "\n".join(f"{name:<{wide}}  {value}" for name, value in shown.items())
 
 
 def matrix_lines(classes: Sequence[object], matrix: Sequence[Sequence[int]]) -> str:

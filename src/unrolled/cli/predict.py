@@ -34,7 +34,12 @@ def predict(
     output: Output = Output(),
 ) -> None:
     """Answer for a text, a file or standard input: labels with probabilities, or numbers."""
-    model = open_as(run, "predict", "classify", "regress", "transcribe", "forecast")
+    model = open_as(run, "predict", "classify", "regress", "transcribe", "forecast", "tag")
+    if model.task == "tag":
+        from unrolled.cli.tagging import predict_steps
+
+        predict_steps(model, run, source, literal, form, output)
+        return
     if model.task == "forecast":
         from unrolled.cli.forecasting import forecast
 

@@ -117,6 +117,8 @@ def token_stream(lines: Iterable[str], path: Path) -> Iterator[tuple[int, int, s
             sentence += not inside
             inside = True
             yield sentence, row, columns.cut(line, row)[0]
+    if not sentence:
+        raise DataError("nothing came in; write a token on each line and an empty line between sentences", path)
 
 
 def _sentences(numbered: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
 from unrolled.tasks.options.forecast import ForecastOptions
+from unrolled.tasks.options.tag import TagOptions
 from unrolled.tasks.options.transcribe import TranscribeOptions
 from unrolled.tasks.registry import TASKS, Task
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.estimators.forecaster import Forecaster
     from unrolled.tasks.estimators.language_model import LanguageModel
     from unrolled.tasks.estimators.regressor import Regressor
+    from unrolled.tasks.estimators.tagger import Tagger
     from unrolled.tasks.estimators.transcriber import Transcriber
     from unrolled.tasks.model import TaskModel
     from unrolled.tasks.run import open_run
@@ -26,6 +28,7 @@ _HOME = {
     "Forecaster": "unrolled.tasks.estimators.forecaster",
     "LanguageModel": "unrolled.tasks.estimators.language_model",
     "Regressor": "unrolled.tasks.estimators.regressor",
+    "Tagger": "unrolled.tasks.estimators.tagger",
     "RunResult": "unrolled.tasks.training",
     "Transcriber": "unrolled.tasks.estimators.transcriber",
     "TaskModel": "unrolled.tasks.model",
@@ -46,6 +49,8 @@ __all__ = [
     "RegressOptions",
     "Regressor",
     "RunResult",
+    "TagOptions",
+    "Tagger",
     "Task",
     "TaskModel",
     "TranscribeOptions",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
+from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions, TagOptions
 from unrolled.tasks.options.forecast import ForecastOptions
 from unrolled.tasks.options.transcribe import TranscribeOptions
 
@@ -85,6 +85,13 @@ TASKS: dict[str, Task] = {
             RegressOptions,
             "unrolled.tasks.regress:RegressTask",
             "unrolled.tasks.estimators.regressor:Regressor",
+        ),
+        Task(
+            "tag",
+            "learn a label for every step: words, rows of numbers, frames of a film",
+            TagOptions,
+            "unrolled.tasks.tag:TagTask",
+            "unrolled.tasks.estimators.tagger:Tagger",
         ),
         Task(
             "transcribe",

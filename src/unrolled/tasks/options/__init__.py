@@ -21,6 +21,7 @@ from unrolled.tasks.options.shared import (
     check_counts,
     option,
 )
+from unrolled.tasks.options.tag import TagOptions
 from unrolled.tasks.options.transcribe import TranscribeOptions
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "NetworkOptions",
     "RegressOptions",
     "SequenceOptions",
+    "TagOptions",
     "TextOptions",
     "TranscribeOptions",
     "changed",

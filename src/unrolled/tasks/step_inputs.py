@@ -1,0 +1,249 @@
+"""How the steps of a sequence become what a network reads: words, numbers; frames are in `film_input`.
+
+An input knows its features' width, makes its encoder, and turns pieces of sequences into a batch. A sequence is
+anything with a length and slices: a tuple of words, an array (T, F), a film.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from unrolled.data import CharVocabulary, Scaler, WordVocabulary, pad_ids, pad_numbers, vocabulary_from_json
+from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.models import Embedding, WordEncoder, Words
+from unrolled.tasks.network import NetworkPlan
+
+Numbers = npt.NDArray[np.float32]
+
+
+class StepInput(ABC):
+    """One kind of steps. `kind` is what its sequences are called in the schema of a run."""
+
+    kind: ClassVar[str]
+    limit: ClassVar[int] = 2**31
+    """Most steps encoded at once in evaluation."""
+    width: int = 1
+    """Features of a step that are not embedded words."""
+
+    @abstractmethod
+    def encoder(self, plan: NetworkPlan) -> tuple[nn.Module | None, int]:
+        """The module with fresh weights that makes features (B, T, F) of a batch, None for numbers; and F."""
+
+    @abstractmethod
+    def check(self, sequence: Any) -> str | None:
+        """What is wrong with a sequence that is not of this kind, as the middle of a sentence."""
+
+    @abstractmethod
+    def prepare(self, sequence: Any) -> Any:
+        """A sequence as it is kept during training: with a length and slices."""
+
+    @abstractmethod
+    def collate(self, pieces: Sequence[Any]) -> Any:
+        """Pieces of prepared sequences as the inputs of one batch, padded."""
+
+    @abstractmethod
+    def stream(self) -> Callable[[Any], Any]:
+        """A function from one step after the other to prepared pieces of one step."""
+
+    @abstractmethod
+    def joined(self, steps: Sequence[Any]) -> Any:
+        """The sequence of these steps."""
+
+    @abstractmethod
+    def key(self, sequence: Any) -> Hashable:
+        """What makes two sequences the same."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON from which `from_json` of the class makes an equal input."""
+
+    def prepare_all(self, sequences: Sequence[Any]) -> list[Any]:
+        """`prepare` of each; raises ArgumentError for one of another kind."""
+        for place, sequence in enumerate(sequences):
+            if (wrong := self.check(sequence)) is not None:
+                raise ArgumentError(f"sequence {place + 1} {wrong}")
+        return [self.prepare(sequence) for sequence in sequences]
+
+
+# Outward forms of a word: what is left when its letters are forgotten.
+FORMS = ("padding", "lower", "Capital", "UPPER", "miXed", "number", "with digit", "punctuation", "other")
+
+
+def form(word: str) -> int:
+    """The number of a word's outward form in `FORMS`."""
+    if any(c.isdigit() for c in word):
+        return 5 if all(c.isdigit() or c in ".,:/-" for c in word) else 6
+    if not any(c.isalpha() for c in word):
+        return 7 if word else 8
+    if word.islower():
+        return 1
+    if word.isupper():
+        return 3 if len(word) > 1 else 2
+    return 2 if word[0].isupper() and word[1:].islower() else 4
+
+
+# A spelling longer than this is a link or noise; its head says enough.
+_LONGEST_WORD = 40
+
+
+class WordInput(StepInput):
+    """Words: an id of the word in small letters, its characters as they are, and its outward form."""
+
+    kind = "words"
+
+    def __init__(self, words: WordVocabulary, characters: CharVocabulary, spelling: int) -> None:
+        self.words = words
+        self.characters = characters
+        self.spelling = spelling
+        self.forms: dict[str, int] = {}
+        self.spellings: dict[str, npt.NDArray[np.int64]] = {}
+
+    def encoder(self, plan: NetworkPlan) -> tuple[nn.Module | None, int]:
+        words = Embedding(
+            len(self.words),
+            plan.inputs,
+            vectors=0.1 * torch.randn(len(self.words), plan.inputs),
+            trainable=not plan.frozen_embedding,
+            word_dropout=plan.word_dropout,
+        )
+        characters = speller = None
+        if self.spelling:
+            width = min(32, self.spelling)
+            characters = Embedding(len(self.characters), width)
+            small = replace(plan, inputs=width, hidden=self.spelling, layers=1, bidirectional=True)
+            speller = replace(small, regularisation=replace(plan.regularisation, input_dropout=0.0, dropout=0.0))
+        encoder = WordEncoder(words, len(FORMS), characters, None if speller is None else speller.recurrent())
+        return encoder, encoder.output_size
+
+    def check(self, sequence: Any) -> str | None:
+        if isinstance(sequence, list | tuple) and all(isinstance(word, str) and word for word in sequence):
+            return None
+        return "is not a list of words, and this model reads words; give [['The', 'dog', 'barks'], ...]"
+
+    def prepare(self, sequence: Sequence[str]) -> tuple[str, ...]:
+        return tuple(sequence)
+
+    def collate(self, pieces: Sequence[Sequence[str]]) -> Words:
+        ids, _ = pad_ids([self.words.ids_of(piece) for piece in pieces])
+        forms, _ = pad_ids([np.array([self._form(word) for word in piece], dtype=np.int64) for piece in pieces])
+        number: dict[str, int] = {}
+        which, _ = pad_ids(
+            [np.array([number.setdefault(w, len(number)) for w in piece], dtype=np.int64) for piece in pieces]
+        )
+        characters, lengths = pad_ids([self._spelling(word) for word in number])
+        return Words(*map(torch.from_numpy, (ids, forms, which, characters, lengths)))
+
+    def _form(self, word: str) -> int:
+        if word not in self.forms:
+            self.forms[word] = form(word)
+        return self.forms[word]
+
+    def _spelling(self, word: str) -> npt.NDArray[np.int64]:
+        if word not in self.spellings:
+            self.spellings[word] = self.characters.encode(word[:_LONGEST_WORD])
+        return self.spellings[word]
+
+    def stream(self) -> Callable[[str], tuple[str, ...]]:
+        return lambda word: (word,)
+
+    def joined(self, steps: Sequence[str]) -> tuple[str, ...]:
+        return tuple(steps)
+
+    def key(self, sequence: Sequence[str]) -> Hashable:
+        return tuple(sequence)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"characters": self.characters.to_json(), "spelling": self.spelling}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], words: WordVocabulary) -> WordInput:
+        """The input of a run; raises RunError."""
+        try:
+            characters = vocabulary_from_json(data.get("characters"))
+        except DataError as error:
+            raise RunError(str(error)) from None
+        spelling = data.get("spelling")
+        if not isinstance(characters, CharVocabulary) or type(spelling) is not int or spelling < 0:
+            raise RunError("the data's schema does not say how words are spelled")
+        return cls(words, characters, spelling)
+
+
+class NumberInput(StepInput):
+    """F numbers a step, scaled, and with `differences` their change since the step before: (T, F) or (T, 2 F)."""
+
+    kind = "numbers"
+
+    def __init__(self, scaler: Scaler, differences: Scaler | None) -> None:
+        self.scaler = scaler
+        self.differences = differences
+        self.width = len(scaler.mean) * (1 + (differences is not None))
+
+    @classmethod
+    def fit(cls, sequences: Sequence[Numbers], differences: bool) -> NumberInput:
+        """Scales learnt on these sequences."""
+        changes = [_changes(sequence) for sequence in sequences] if differences else []
+        return cls(Scaler.fit(sequences), Scaler.fit(changes) if differences else None)
+
+    def encoder(self, plan: NetworkPlan) -> tuple[nn.Module | None, int]:
+        return None, self.width
+
+    def check(self, sequence: Any) -> str | None:
+        width = len(self.scaler.mean)
+        if isinstance(sequence, np.ndarray) and sequence.ndim == 2 and sequence.shape[1] == width:
+            return None
+        what = f"has the shape {sequence.shape}" if isinstance(sequence, np.ndarray) else "is no array"
+        return f"{what}, and this model reads {width} numbers a step; give arrays (T, {width})"
+
+    def prepare(self, sequence: Numbers) -> Numbers:
+        scaled = self.scaler.transform(sequence)
+        if self.differences is None:
+            return scaled
+        return np.concatenate((scaled, self.differences.transform(_changes(sequence))), 1)
+
+    def collate(self, pieces: Sequence[Numbers]) -> Tensor:
+        return torch.from_numpy(pad_numbers(pieces)[0])
+
+    def stream(self) -> Callable[[Numbers], Numbers]:
+        before: list[Numbers] = []
+
+        def step(values: Numbers) -> Numbers:
+            rows = np.stack([*before, values])
+            before[:] = [values]
+            return self.prepare(rows)[-1:]
+
+        return step
+
+    def joined(self, steps: Sequence[Numbers]) -> Numbers:
+        return np.stack(steps)
+
+    def key(self, sequence: Numbers) -> Hashable:
+        return sequence.shape, sequence.tobytes()
+
+    def to_json(self) -> dict[str, Any]:
+        differences = None if self.differences is None else self.differences.to_json()
+        return {"scaler": self.scaler.to_json(), "differences": differences}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> NumberInput:
+        """The input of a run; raises RunError."""
+        try:
+            scaler = Scaler.from_json(data.get("scaler"))
+            differences = None if data.get("differences") is None else Scaler.from_json(data["differences"])
+        except DataError as error:
+            raise RunError(str(error)) from None
+        if differences is not None and len(differences.mean) != len(scaler.mean):
+            raise RunError("the two scalers of the data's schema have unlike widths")
+        return cls(scaler, differences)
+
+
+def _changes(sequence: Numbers) -> Numbers:
+    """x_t - x_{t-1}, zero at the first step."""
+    return np.diff(sequence, axis=0, prepend=sequence[:1])

@@ -1,0 +1,165 @@
+"""Files to labelled sequences for the tagging task, and what is held out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from unrolled.data import is_table, read_conll, read_steps, split_rows
+from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.tasks.model import Parts, entry
+from unrolled.tasks.options import Common, TagOptions
+from unrolled.tasks.sequences import group_column
+
+Label = str | int | float | bool
+# Fewer sequences than this are too few to give one away: the end of each is held out instead.
+_FEW = 10
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How files are read: the kind of steps, the column of the label, of the sequence, of the features."""
+
+    kind: str
+    label: str | None = None
+    sequence: str | None = None
+    features: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {"kind": self.kind, "label": self.label, "sequence": self.sequence, "features": list(self.features)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Layout:
+        """What `to_json` wrote; raises RunError."""
+        text = (str, type(None))
+        features = entry(data, "features", list)
+        if not all(isinstance(name, str) for name in features):
+            raise RunError("the data's schema does not name the features")
+        return cls(
+            entry(data, "kind", str), entry(data, "label", *text), entry(data, "sequence", *text), tuple(features)
+        )
+
+
+@dataclass(frozen=True)
+class TagExamples:
+    """Sequences with a label for each step, and how they were laid out; `skipped` were left out."""
+
+    inputs: Sequence[Any]
+    targets: Sequence[Sequence[Label]]
+    layout: Layout
+    groups: Sequence[Hashable] | None = None
+    remarks: tuple[str, ...] = ()
+    skipped: tuple[DataError, ...] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: Iterable[int]) -> TagExamples:
+        """The sequences in these places."""
+        places = list(rows)
+        groups = None if self.groups is None else [self.groups[i] for i in places]
+        inputs, targets = [self.inputs[i] for i in places], [self.targets[i] for i in places]
+        return replace(self, inputs=inputs, targets=targets, groups=groups)
+
+    def steps(self, part: slice) -> TagExamples:
+        """These steps, given as a share from 0 to 1, of every sequence."""
+        cuts = [slice(round(len(x) * part.start), round(len(x) * part.stop)) for x in self.inputs]
+        inputs = [x[cut] for x, cut in zip(self.inputs, cuts, strict=True)]
+        targets = [y[cut] for y, cut in zip(self.targets, cuts, strict=True)]
+        some = [i for i, x in enumerate(inputs) if len(x)]
+        return replace(self, inputs=inputs, targets=targets).take(some)
+
+
+def read_examples(path: Path, layout: Layout, *, skip_bad: bool = False, group: str | None = None) -> TagExamples:
+    """The labelled sequences of one file or folder, read as `layout` says. Raises DataError."""
+    if layout.kind == "words":
+        if group is not None:
+            raise ArgumentError(f"group={group!r} needs a table with columns, and {path} has none; leave it out")
+        data = read_conll(path, layout.label, skip_bad=skip_bad)
+        return TagExamples(data.tokens, data.labels, layout, skipped=data.skipped)
+    steps = read_steps(
+        path, layout.label, sequence=layout.sequence, features=layout.features or None, skip_bad=skip_bad
+    )
+    remarks = tuple(f"column {name!r} of {path.name} is not read: {why}" for name, why in steps.aside.items())
+    groups = group_column(path, group, [origin.row for origin in steps.origins])
+    layout = replace(layout, features=steps.features)
+    return TagExamples(steps.sequences, steps.labels, layout, groups, remarks, steps.skipped)
+
+
+def read_parts(path: Path, options: TagOptions, common: Common) -> Parts[TagExamples]:
+    """Training, validation and test part of what the options name. Raises DataError and ArgumentError."""
+    parts_read = []
+    layout = layout_of([path, *options.also], options)
+    for file in training_files([path, *options.also]):
+        parts_read.append(read_examples(file, layout, skip_bad=common.skip_bad, group=common.group))
+        layout = parts_read[0].layout
+    train = _joined(parts_read)
+    test = None if common.test is None else read_examples(common.test, train.layout)
+    if common.valid is not None:
+        valid = read_examples(common.valid, train.layout)
+        return Parts(train, valid, test, str(common.valid), train.remarks, train.skipped)
+    parts = held_out(train, options.validation, common)
+    return replace(parts, test=test, remarks=train.remarks, skipped=train.skipped)
+
+
+def held_out(examples: TagExamples, share: float, common: Common) -> Parts[TagExamples]:
+    """Hold out a share of the sequences, never of a group; of few sequences, or a single one, the end of each."""
+    if share == 0:
+        return Parts(examples, how="none")
+    if not 0 < share < 1:
+        raise ArgumentError(f"validation={share} of the data cannot be held out; give a number from 0 to below 1")
+    if len(examples) < _FEW and examples.groups is None:
+        train, valid = examples.steps(slice(0, 1 - share)), examples.steps(slice(1 - share, 1))
+        if not len(train) or not len(valid):
+            return Parts(examples, how="none, because the data is too short")
+        return Parts(train, valid, how=f"the last {share:.0%} of each sequence")
+    rows, held = split_rows(len(examples), share, common.seed, groups=examples.groups)
+    by = "" if examples.groups is None else f", no {common.group} in both parts"
+    return Parts(examples.take(rows), examples.take(held), how=f"{share:.0%} of the sequences held out{by}")
+
+
+def kind_of(path: Path) -> str:
+    """What a file's steps are, by its name."""
+    return "numbers" if is_table(path) else "words"
+
+
+def layout_of(paths: Sequence[Path], options: TagOptions) -> Layout:
+    """How the training files are read; all must be of one kind."""
+    files = training_files(paths)
+    kind = kind_of(files[0])
+    if unlike := [file for file in files if kind_of(file) != kind]:
+        raise DataError(f"this file holds other steps than {files[0]}; give training files of one kind", unlike[0])
+    if kind == "numbers":
+        return Layout(kind, options.label or "label", options.sequence, options.features)
+    return Layout(kind, options.label)
+
+
+def training_files(paths: Sequence[Path]) -> list[Path]:
+    """Every file, and those of the folders among the paths."""
+    return [file for path in paths for file in _files(path)]
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or the tables or CoNLL files of a folder in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    if not found:
+        raise DataError("the folder holds no file; put tables or CoNLL files into it", path)
+    return found
+
+
+def _joined(parts: Sequence[TagExamples]) -> TagExamples:
+    """The sequences of several files as one part."""
+    first = parts[0]
+    return TagExamples(
+        [x for part in parts for x in part.inputs],
+        [y for part in parts for y in part.targets],
+        first.layout,
+        None if first.groups is None else [key for part in parts for key in (part.groups or ())],
+        first.remarks,
+        tuple(error for part in parts for error in part.skipped),
+    )
