@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,22 +81,42 @@ def read_sequences(
     model: ClassifyTask | RegressTask, source: str | None, literal: str | None, column: str | None
 ) -> tuple[Inputs, list[Row]]:
     """What a model is asked about, and for each sequence where it stands and, for text, what it says."""
-    columns = model.columns
+    if model.task == "classify":
+        return _read_to_classify(model, source, literal, column)  # type: ignore[arg-type]  # told by its task
     if model.vocabulary is None:
-        return _read_numbers(model, source, literal)
-    own = columns["text"] if isinstance(columns, dict) else columns[0]
-    documents = read_texts(source, literal, column, own)
+        path = _numbers_file(source, literal)
+        inputs: Inputs = model.read_inputs(path)  # type: ignore[assignment]  # a regressor's
+        return inputs, [{"path": path, "sequence": place} for place in range(1, len(inputs) + 1)]
+    documents = read_texts(source, literal, column, model.columns["text"])  # type: ignore[union-attr]
+    return documents.texts, _text_rows(documents)
+
+
+def _text_rows(documents: Documents) -> list[Row]:
     pairs = zip(documents.texts, documents.origins, strict=True)
-    return documents.texts, [{"path": origin.path, "row": origin.row, "text": text} for text, origin in pairs]
+    return [{"path": origin.path, "row": origin.row, "text": text} for text, origin in pairs]
 
 
-def _read_numbers(
-    model: ClassifyTask | RegressTask, source: str | None, literal: str | None
+def _read_to_classify(
+    model: ClassifyTask, source: str | None, literal: str | None, column: str | None
 ) -> tuple[Inputs, list[Row]]:
+    """The same for a classifier, whose run says what its files hold."""
+    reading = model.reading
+    if reading.kind == "text" or (reading.kind == "dna" and (literal is not None or source == "-")):
+        documents = read_texts(source, literal, column, reading.column)
+        return documents.texts, _text_rows(documents)
+    if column is not None:
+        reading = replace(reading, column=column)
+    found = reading.unlabelled(_numbers_file(source, literal))
+    rows: list[Row] = []
+    for place, origin in enumerate(found.origins):
+        row: Row = {"path": origin.path, "row": origin.row, "sequence": place + 1}
+        if found.names is not None:
+            row["name"] = found.names[place]
+        rows.append(row)
+    return found.inputs, rows
+
+
+def _numbers_file(source: str | None, literal: str | None) -> Path:
     if literal is not None or source in (None, "-"):
         raise UsageError("this run reads sequences of numbers, so it needs a file, not standard input or --literal.")
-    if model.task != "regress":
-        raise RunError("this run reads arrays of numbers, which no file here holds; use ur.load(RUN) in Python.")
-    path = Path(str(source))
-    inputs = model.read_inputs(path)  # type: ignore[union-attr]  # mypy does not narrow by the name of the task
-    return inputs, [{"path": path, "sequence": place} for place in range(1, len(inputs) + 1)]
+    return Path(str(source))

@@ -27,7 +27,7 @@ def read_archive(path: Path, inputs: str, targets: tuple[str, ...]) -> tuple[lis
         )
     sequences = list(values if values.ndim == 3 else values[:, :, None])
     if _LENGTHS in arrays:
-        sequences = _cut(sequences, arrays[_LENGTHS], path)
+        sequences = cut(sequences, arrays[_LENGTHS], path)
     if not targets:
         return sequences, None
     columns = [finite(arrays[name], name, path) for name in targets]
@@ -75,7 +75,8 @@ def finite(array: npt.NDArray[np.generic], name: str, path: Path) -> Numbers:
     return numbers
 
 
-def _cut(sequences: list[Numbers], lengths: npt.NDArray[np.generic], path: Path) -> list[Numbers]:
+def cut(sequences: list[Numbers], lengths: npt.NDArray[np.generic], path: Path) -> list[Numbers]:
+    """The sequences without what lies past their lengths (N,). Raises DataError."""
     longest = len(sequences[0])
     if lengths.shape != (len(sequences),) or lengths.dtype.kind not in "iu":
         raise DataError(

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from unrolled.data.arrays import Exact, Numbers
+from unrolled.data.arrays import Exact, Numbers, interpolated
 from unrolled.data.text import opened
 from unrolled.errors import ArgumentError, DataError
 
@@ -159,8 +158,8 @@ def augment_features(features: Numbers, rng: np.random.Generator, strength: floa
     steps, bands = features.shape
     length = max(1, round(steps * (1 + strength * rng.uniform(-0.15, 0.15))))
     shift = bands * strength * rng.uniform(-0.04, 0.04)
-    warped = _interpolated(features, np.linspace(0, steps - 1, length), 0)
-    warped = _interpolated(warped, np.arange(bands) * (1 + strength * rng.uniform(-0.08, 0.08)) + shift, 1)
+    warped = interpolated(features, np.linspace(0, steps - 1, length), 0)
+    warped = interpolated(warped, np.arange(bands) * (1 + strength * rng.uniform(-0.08, 0.08)) + shift, 1)
     warped += np.float32(strength * rng.uniform(-0.5, 0.5))
     mean = warped.mean()
     for _ in range(2):
@@ -174,18 +173,6 @@ def augment_features(features: Numbers, rng: np.random.Generator, strength: floa
 def _hole(size: int, share: float, rng: np.random.Generator) -> tuple[int, int]:
     width = int(rng.integers(0, round(size * min(share, 1.0)) + 1))
     return int(rng.integers(0, size - width + 1)), width
-
-
-def _interpolated(values: Numbers, places: npt.NDArray[np.floating], axis: int) -> Numbers:
-    """Values between the rows or columns, by lines; beyond the edges as at them."""
-    last = values.shape[axis] - 1
-    places = np.clip(places, 0, last)
-    below = np.floor(places).astype(np.int64)
-    part = (places - below).astype(np.float32)
-    part = part[:, None] if axis == 0 else part
-    above = np.minimum(below + 1, last)
-    found: Numbers = values.take(below, axis) * (1 - part) + values.take(above, axis) * part
-    return found
 
 
 def _check_length(head: bytes, path: Path) -> None:

@@ -25,14 +25,32 @@ class Scaler:
 
     @classmethod
     def fit(cls, sequences: Sequence[npt.NDArray[np.floating]]) -> Scaler:
-        """Learn from all steps of sequences `(T, F)`; targets `(N, K)` are one such sequence, `[targets]`."""
+        """Learn from all steps of sequences `(T, F)`; targets `(N, K)` are one such sequence, `[targets]`.
+
+        NaN, which stands for a missing value, is left out.
+        """
         if not any(len(sequence) for sequence in sequences):
             raise ArgumentError("there is no step to learn a scale from; give at least one sequence that is not empty")
         steps = np.concatenate(sequences).astype(np.float64)
+        if np.isnan(steps).any():
+            found = [cls._of_column(column[~np.isnan(column)]) for column in steps.T]
+            return cls(*(np.array(part) for part in zip(*found, strict=True)))
+        return cls(*cls._of_steps(steps))
+
+    @classmethod
+    def _of_column(cls, known: Exact) -> tuple[float, float]:
+        """Mean and scale of one feature's known values; of none, those that change nothing."""
+        if not known.size:
+            return 0.0, 1.0
+        mean, scale = cls._of_steps(known[:, None])
+        return float(mean[0]), float(scale[0])
+
+    @staticmethod
+    def _of_steps(steps: Exact) -> tuple[Exact, Exact]:
         spread = steps.std(0)
         # A constant column may miss zero by rounding alone.
         changes = spread > 1e-12 * np.maximum(np.abs(steps).max(0), np.finfo(np.float64).tiny)
-        return cls(steps.mean(0), np.where(changes, spread, 1.0))
+        return steps.mean(0), np.where(changes, spread, 1.0)
 
     def transform(self, values: npt.NDArray[np.floating]) -> Numbers:
         """(x - mean) / scale."""

@@ -147,7 +147,9 @@ def _by_row(
         row = table.rows[place]
         try:
             sequence = (
-                _wide(cells, used, table.path, row) if inputs is None else _listed(cells[0], inputs, table.path, row)
+                _wide(cells, used, table.path, row)
+                if inputs is None
+                else listed_numbers(cells[0], inputs, table.path, row)
             )
             if sequences and sequence.shape[1] != sequences[0].shape[1]:
                 raise DataError(
@@ -186,7 +188,7 @@ def _wide(cells: list[str], used: tuple[str, ...], path: Path, row: int) -> Numb
     return values.astype(np.float32)[:, None]
 
 
-def _listed(cell: str, name: str, path: Path, row: int) -> Numbers:
+def listed_numbers(cell: str, name: str, path: Path, row: int) -> Numbers:
     """A JSON list of numbers as `(T, 1)`, or of equally long lists as `(T, F)`."""
     try:
         values = np.array(json.loads(cell), dtype=np.float64)

@@ -9,18 +9,28 @@ from torch.nn import functional
 
 from unrolled.errors import ArgumentError
 from unrolled.layers import Captures, Pooling, Recurrent
+from unrolled.layers.lengths import as_lengths
 from unrolled.layers.regularisation import check_rate
+from unrolled.models.front import Convolutions
 
 
 class SequenceNetwork(nn.Module):
-    """Embedding, if any -> recurrent layers -> pooling -> outputs: (B, T) ids or (B, T, F) numbers -> (B, outputs).
+    """Embedding -> convolutions -> recurrent layers -> pooling -> outputs: (B, T) or (B, T, F) -> (B, outputs).
 
-    `embed` maps ids to features, as `Embedding` does; None reads numbers. `dropout` acts on the pooled vector.
+    `embed` maps ids to features, as `Embedding` does; None reads numbers. `front`, if any, is between them and the
+    recurrent layers, and may make fewer steps. `dropout` acts on the pooled vector.
     Raises ArgumentError where the widths of the parts or the shape of an input do not fit.
     """
 
     def __init__(
-        self, embed: nn.Module | None, recurrent: Recurrent, pooling: Pooling, outputs: int, dropout: float = 0.0
+        self,
+        embed: nn.Module | None,
+        recurrent: Recurrent,
+        pooling: Pooling,
+        outputs: int,
+        dropout: float = 0.0,
+        *,
+        front: Convolutions | None = None,
     ) -> None:
         super().__init__()
         check_rate("dropout", dropout)
@@ -29,7 +39,13 @@ class SequenceNetwork(nn.Module):
                 f"the pooling takes {pooling.size} features, but the recurrent layer puts out {recurrent.output_size}; "
                 "build it as Pooling(kind, recurrent.output_size)."
             )
+        if front is not None and front.output_size != recurrent.input_size:
+            raise ArgumentError(
+                f"the convolutions put out {front.output_size} features, but the recurrent layer takes "
+                f"{recurrent.input_size}; make them equal."
+            )
         self.embed = embed
+        self.front = front
         self.recurrent = recurrent
         self.pooling = pooling
         self.dropout = dropout
@@ -43,23 +59,31 @@ class SequenceNetwork(nn.Module):
         self, x: Tensor, lengths: Tensor | Sequence[int] | None = None, *, capture: Captures | None = None
     ) -> Tensor:
         """The vector that stands for a whole sequence: (B, E)."""
-        pooled: Tensor = self.pooling(self.read(x, lengths, capture=capture), lengths)
+        outputs, lengths = self._read(x, lengths, capture)
+        pooled: Tensor = self.pooling(outputs, lengths)
         return pooled
 
     def attention(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """How much each step counts for the answer, (B, T); ArgumentError unless the pooling is `attention`."""
-        return self.pooling.attention(self.read(x, lengths), lengths)
+        return self.pooling.attention(*self._read(x, lengths, None))
 
     def read(
         self, x: Tensor, lengths: Tensor | Sequence[int] | None = None, *, capture: Captures | None = None
     ) -> Tensor:
         """Outputs of the recurrent layers at every step, (B, T, E)."""
+        return self._read(x, lengths, capture)[0]
+
+    def _read(
+        self, x: Tensor, lengths: Tensor | Sequence[int] | None, capture: Captures | None
+    ) -> tuple[Tensor, Tensor | Sequence[int] | None]:
         wanted = "(B, T, F) numbers" if self.embed is None else "(B, T) ids"
         if x.dim() != (3 if self.embed is None else 2):
             raise ArgumentError(f"x has the shape {tuple(x.shape)}, but this network reads {wanted}.")
         features = x if self.embed is None else self.embed(x)
+        if self.front is not None:
+            features, lengths = self.front(features, as_lengths(lengths, x.shape[0], x.shape[1], x.device))
         outputs: Tensor = self.recurrent(features, lengths=lengths, capture=capture)[0]
-        return outputs
+        return outputs, lengths
 
     def extra_repr(self) -> str:
         return f"dropout={self.dropout}" if self.dropout else ""

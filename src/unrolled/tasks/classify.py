@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,12 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unrolled.data import Scaler, Vocabulary, check_labels, read_labelled
+from unrolled.data import Labelled, Scaler, Vocabulary, check_labels
+from unrolled.data.audio import augment_features
+from unrolled.data.genome import clean, kmers, reverse_complement
+from unrolled.data.ts import augment_series, fill_missing
 from unrolled.errors import ArgumentError, DataError, RunError
-from unrolled.tasks.model import Parts, TaskModel, entry
+from unrolled.tasks.model import Parts, TaskModel, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import ClassifyOptions, Common
-from unrolled.tasks.sequences import Batch, Examples, Inputs, SequenceTask, group_column, make, part_off
+from unrolled.tasks.reading import Found, Reading, recognise
+from unrolled.tasks.sequences import Batch, Change, Examples, Inputs, SequenceTask, group_column, make, part_off
 from unrolled.train import BatchSource, Carry, LossOutput, accuracy, confusion_matrix, macro_f1
 
 Class = str | int | float | bool
@@ -26,7 +31,9 @@ Class = str | int | float | bool
 class ClassifyTask(SequenceTask):
     """p(y | x_1 ... x_T) = softmax(V pool(h_1 ... h_T) + b); with several labels a row, sigmoid for each label.
 
-    `classes` are sorted; a target is one of them, or a tuple of any number of them where `several`.
+    `classes` are sorted; a target is one of them, or a tuple of any number of them where `several`. `reading` says
+    what the sequences are: text, DNA as bases or k-mers, sound as log-mel features, or series, in which a missing
+    number is the last one before it, and `marks` says whether each number comes with a 1 where it is known.
     """
 
     task: ClassVar[str] = "classify"
@@ -41,36 +48,58 @@ class ClassifyTask(SequenceTask):
         *,
         classes: Sequence[Class],
         several: bool,
-        columns: tuple[str, str, str | None],
+        reading: Reading,
+        marks: bool = False,
     ) -> None:
         super().__init__(plan, vocabulary, scaler)
         self.classes = list(classes)
         self.several = several
-        self.columns = columns
+        self.reading = reading
+        self.marks = marks
         self.weights: Tensor | None = None
         self._number = {name: place for place, name in enumerate(self.classes)}
 
     @classmethod
     def read(cls, path: Path, options: ClassifyOptions, common: Common) -> Parts[Examples]:
-        columns = (options.text, options.label, options.separator)
-        data = read_labelled(path, options.text, options.label, multilabel=options.separator, skip_bad=common.skip_bad)
-        check_labels(data)
-        groups = group_column(path, common.group, data.rows)
-        examples = Examples(data.texts, data.labels, groups)
-        test = None if common.test is None else _read(common.test, columns)
-        if common.valid is not None:
-            return Parts(examples, _read(common.valid, columns), test, str(common.valid))
-        parts = part_off(examples, options, common, None if options.separator else data.labels)
-        return Parts(parts.train, parts.valid, test, parts.how)
+        reading = recognise(path, options, common.group)
+        found = reading.labelled(path, skip_bad=common.skip_bad)
+        check_labels(Labelled(path, [""] * len(found.labels), found.labels, found.origins))
+        groups = group_column(path, common.group, [origin.row for origin in found.origins])
+        examples = Examples(found.inputs, found.labels, groups, reading)
+        others = {
+            name: reading.labelled(file, skip_bad=common.skip_bad)
+            for name, file in (("valid", common.valid), ("test", common.test))
+            if file is not None
+        }
+        parts = {name: Examples(other.inputs, other.labels, None, reading) for name, other in others.items()}
+        everything = (found, *others.values())
+        remarks = (*_remark(reading), *(remark for part in everything for remark in part.remarks))
+        skipped = tuple(error for part in everything for error in part.skipped)
+        if "valid" in parts:
+            return Parts(examples, parts["valid"], parts.get("test"), str(common.valid), remarks, skipped)
+        options = options.for_kind(reading.kind, len(examples))
+        own = part_off(examples, options, common, None if options.separator else found.labels)
+        return Parts(own.train, own.valid, parts.get("test"), own.how, remarks, skipped)
+
+    @classmethod
+    def settle(cls, options: ClassifyOptions, parts: Parts[Examples]) -> ClassifyOptions:
+        train = parts.train
+        return options.for_kind(_layout(train, options).kind, len(train) + len(parts.valid or ()))
 
     @classmethod
     def build(cls, parts: Parts[Examples], options: ClassifyOptions, start: TaskModel[Any] | None = None) -> Self:
-        labels = parts.train.targets
+        options = cls.settle(options, parts)
+        labels, inputs = parts.train.targets, parts.train.inputs
         several = any(isinstance(label, tuple) for label in labels)
         classes = sorted({name for label in labels for name in (label if several else (label,))})
-        made = make(parts.train.inputs, options, len(classes), start)
-        columns = (options.text, options.label, options.separator)
-        model = cls(made.plan, made.vocabulary, made.scaler, classes=classes, several=several, columns=columns)
+        reading = _layout(parts.train, options)
+        marks = reading.kind == "series" and any(np.isnan(row).any() for row in inputs)
+        if reading.kind == "dna":
+            options = replace(options, units="char" if reading.kmer == 1 else "word")
+            inputs = [_spelled(text, reading.kmer) for text in inputs]
+        made = make(inputs, options, len(classes), start)
+        plan = replace(made.plan, inputs=2 * made.plan.inputs) if marks else made.plan
+        model = cls(plan, made.vocabulary, made.scaler, classes=classes, several=several, reading=reading, marks=marks)
         model.use_vectors(made.vectors)
         model.notes = made.notes
         return model
@@ -80,23 +109,46 @@ class ClassifyTask(SequenceTask):
         classes = entry(schema, "classes", list)
         if not all(isinstance(name, str | int | float) for name in classes) or len(classes) != plan.outputs:
             raise RunError("the data's schema does not name a class for each output")
-        columns = (entry(schema, "text", str), entry(schema, "label", str), entry(schema, "separator", str, type(None)))
-        scaler = cls.input_of(plan, schema)
-        return cls(plan, vocabulary, scaler, classes=classes, several=entry(schema, "several", bool), columns=columns)
+        reading, marks = Reading.from_json(schema.get("reading")), entry(schema, "marks", bool)
+        scaler = cls.input_of(replace(plan, inputs=plan.inputs // 2) if marks else plan, schema)
+        several = entry(schema, "several", bool)
+        return cls(plan, vocabulary, scaler, classes=classes, several=several, reading=reading, marks=marks)
 
     def schema(self) -> dict[str, Any]:
-        text, label, separator = self.columns
         return {
             "classes": self.classes,
             "several": self.several,
-            "text": text,
-            "label": label,
-            "separator": separator,
+            "reading": self.reading.to_json(),
+            "marks": self.marks,
             **self.input_schema(),
         }
 
     def read_part(self, path: Path) -> Examples:
-        return _read(path, self.columns)
+        found = self.reading.labelled(path)
+        return Examples(found.inputs, found.labels, None, self.reading)
+
+    def read_inputs(self, path: Path) -> Found:
+        """The sequences of a file, with or without labels, and where each stands. Raises DataError."""
+        return self.reading.unlabelled(path)
+
+    def encode(self, inputs: Inputs) -> list[npt.NDArray[Any]]:
+        if self.reading.kind == "dna":
+            return super().encode([_spelled(text, self.reading.kmer) for text in inputs])
+        encoded = super().encode(inputs)
+        if self.vocabulary is not None:
+            return encoded
+        return [fill_missing(row, marks=self.marks) for row in encoded]
+
+    def outputs(self, inputs: Inputs, *, pooled: bool = False) -> npt.NDArray[np.float32]:
+        found = super().outputs(inputs, pooled=pooled)
+        if not self.reading.both_strands:
+            return found
+        other = super().outputs([reverse_complement(clean(text)) for text in inputs], pooled=pooled)
+        return 0.5 * (found + other)
+
+    def epochs(self, steps: int) -> int:
+        wanted = EPOCH_STEPS.get(self.reading.kind)
+        return super().epochs(steps) if wanted is None else epochs_for(wanted, steps, fewest=10)
 
     def targets(self, labels: Sequence[Any]) -> npt.NDArray[Any]:
         """Class numbers (N,), or 0 and 1 (N, C) where there may be several. Raises DataError for an unknown class."""
@@ -127,8 +179,22 @@ class ClassifyTask(SequenceTask):
         return torch.from_numpy((len(labels) / (len(self.classes) * np.maximum(counts, 1))).astype(np.float32))
 
     def source(self, examples: Examples, options: ClassifyOptions, seed: int) -> BatchSource:
+        options = options.for_kind(self.reading.kind, len(examples))
         self.weights = self.class_weights(options.class_weights, examples.targets)
-        return self.batches(examples, self.targets(examples.targets), options, seed)
+        if self.reading.both_strands:
+            others = [reverse_complement(clean(text)) for text in examples.inputs]
+            examples = Examples([*examples.inputs, *others], [*examples.targets, *examples.targets])
+        change = self._change(options.augment)
+        return self.batches(examples, self.targets(examples.targets), options, seed, change)
+
+    def _change(self, strength: float) -> Change | None:
+        """How a row of numbers is changed while training; None where it is not."""
+        if not strength or self.vocabulary is not None:
+            return None
+        if self.reading.kind == "sound":
+            return lambda row, rng: augment_features(row, rng, strength)
+        values = 0 if self.scaler is None else len(self.scaler.mean)
+        return lambda row, rng: augment_series(row, rng, strength, values)
 
     def loss(self, batch: Batch, carry: Carry) -> LossOutput:
         logits = self.module(batch.inputs.to(self.device), batch.lengths.to(self.device))
@@ -177,6 +243,38 @@ class ClassifyTask(SequenceTask):
         return [self.classes[number] for number in decided]
 
 
-def _read(path: Path, columns: tuple[str, str, str | None]) -> Examples:
-    data = read_labelled(path, columns[0], columns[1], multilabel=columns[2])
-    return Examples(data.texts, data.labels)
+# Steps of training where nobody says otherwise; None: as for all sequences.
+EPOCH_STEPS = {"sound": 1500, "series": 600, "dna": 800}
+
+
+def _spelled(text: Any, k: int) -> str:
+    """DNA as the vocabulary reads it; raises ArgumentError where it is none, DataError for an illegal letter."""
+    if not isinstance(text, str):
+        raise ArgumentError(f"a sequence is {type(text).__name__}, this model reads DNA; give str")
+    return clean(text) if k == 1 else kmers(clean(text), k)
+
+
+def _layout(examples: Examples, options: ClassifyOptions) -> Reading:
+    """How the file was read; of examples in memory, what they are."""
+    if isinstance(examples.layout, Reading):
+        return examples.layout
+    if not isinstance(examples.inputs[0], str):
+        return Reading("series", None)
+    dna = options.read_as == "dna"
+    return Reading(
+        "dna" if dna else "text", options.text, options.label, options.separator,
+        kmer=options.kmer, both_strands=dna and options.both_strands,
+    )  # fmt: skip
+
+
+def _remark(reading: Reading) -> tuple[str, ...]:
+    """What the file was taken for, where that is not text."""
+    if reading.kind == "sound":
+        return (f"read as sound at {reading.rate:,} Hz, {reading.bands} mel bands each {1000 * reading.hop:g} ms",)
+    if reading.kind == "dna":
+        read = "bases" if reading.kmer == 1 else f"{reading.kmer}-mers"
+        return (f"read as DNA, {read}{' of both strands' if reading.both_strands else ''}",)
+    if reading.kind == "series":
+        what = f", the rows with one {reading.sequence} are one" if reading.sequence else ""
+        return (f"read as series of numbers{what}",)
+    return ()

@@ -73,6 +73,11 @@ class TaskModel(ABC, Generic[E]):
         """The training file and those that `common` names, in memory. Raises DataError; writes nothing."""
 
     @classmethod
+    def settle(cls, options: Any, parts: Parts[E]) -> Any:
+        """The options with the defaults that depend on the data."""
+        return options
+
+    @classmethod
     @abstractmethod
     def build(cls, parts: Parts[E], options: Any, start: TaskModel[Any] | None = None) -> Self:
         """A network with fresh weights; vocabulary and scales are learnt on the training part alone.
@@ -100,6 +105,10 @@ class TaskModel(ABC, Generic[E]):
     @abstractmethod
     def measure(self, examples: E) -> dict[str, float]:
         """Metrics on a part, `loss` among them."""
+
+    def watch(self, examples: E) -> dict[str, float]:
+        """The same while training goes on, where measuring in full would cost too much of its time."""
+        return self.measure(examples)
 
     @abstractmethod
     def read_part(self, path: Path) -> E:

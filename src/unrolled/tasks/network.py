@@ -9,6 +9,7 @@ from typing import Any
 from unrolled.cell import Initial, Program, Sizes
 from unrolled.errors import CellError, RunError
 from unrolled.layers import Recurrent, Regularisation
+from unrolled.models.front import Convolutions
 from unrolled.tasks.cells import load_cell
 from unrolled.tasks.options import NetworkOptions
 
@@ -37,13 +38,27 @@ class NetworkPlan:
     dropout: float = 0.0
     word_dropout: float = 0.0
     frozen_embedding: bool = False
+    convolutions: int | None = None
+    kernel: int = 9
+    stride: int = 1
     regularisation: Regularisation = Regularisation()
+
+    def front(self) -> Convolutions | None:
+        """The convolutions between the inputs and the recurrent layers, `hidden` channels wide, with fresh weights."""
+        if self.convolutions is None:
+            return None
+        return Convolutions(self.inputs, self.hidden, self.convolutions, kernel=self.kernel, stride=self.stride)
+
+    @property
+    def recurrent_inputs(self) -> int:
+        """What the recurrent layers read at a step."""
+        return self.inputs if self.convolutions is None else self.hidden
 
     def recurrent(self) -> Recurrent:
         """The recurrent layers with fresh weights."""
         return Recurrent(
             self.program,
-            self.inputs,
+            self.recurrent_inputs,
             self.hidden,
             layers=self.layers,
             bidirectional=self.bidirectional,
@@ -55,7 +70,7 @@ class NetworkPlan:
     def fewest_weights(self) -> int:
         """How many numbers the recurrent layers and the embedding hold, counted without building anything."""
         directions = 1 + self.bidirectional
-        first = _count(self.program, Sizes(self.inputs, self.hidden, self.hidden))
+        first = _count(self.program, Sizes(self.recurrent_inputs, self.hidden, self.hidden))
         deeper = _count(self.program, Sizes(directions * self.hidden, self.hidden, self.hidden))
         embedding = (self.vocabulary or 0) * self.inputs
         return directions * (first + (self.layers - 1) * deeper) + embedding
@@ -108,6 +123,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "dropout": (int, float),
     "word_dropout": (int, float),
     "frozen_embedding": (bool,),
+    "convolutions": (int, type(None)),
+    "kernel": (int,),
+    "stride": (int,),
 }
 
 

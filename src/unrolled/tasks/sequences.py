@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,11 +41,15 @@ _EMBEDDING_SCALE = 0.1
 
 @dataclass(frozen=True)
 class Examples:
-    """Sequences, texts or arrays (T, F), and what is to be learnt of each."""
+    """Sequences, texts or arrays (T, F), and what is to be learnt of each.
+
+    `layout` is how their file was read, where a task must remember it.
+    """
 
     inputs: Inputs
     targets: Sequence[Any]
     groups: Sequence[Hashable] | None = None
+    layout: Any = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -53,7 +57,7 @@ class Examples:
     def take(self, rows: npt.NDArray[np.int64]) -> Examples:
         """The examples in these rows."""
         groups = None if self.groups is None else [self.groups[i] for i in rows]
-        return Examples([self.inputs[i] for i in rows], [self.targets[i] for i in rows], groups)
+        return Examples([self.inputs[i] for i in rows], [self.targets[i] for i in rows], groups, self.layout)
 
 
 class Batch(NamedTuple):
@@ -64,25 +68,37 @@ class Batch(NamedTuple):
     targets: Tensor
 
 
+# A row (T, F) as it is learnt from in one epoch, by chance.
+Change = Callable[[npt.NDArray[Any], np.random.Generator], npt.NDArray[Any]]
+
+
 @dataclass(frozen=True)
 class Batches:
-    """Batches of similar length as tensors."""
+    """Batches of similar length as tensors; `change` makes another of each row in each epoch."""
 
     order: LengthBatches
     inputs: Sequence[npt.NDArray[Any]]
     targets: npt.NDArray[Any]
+    change: Change | None = None
 
     def __len__(self) -> int:
         return len(self.order)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         for rows in self.order.epoch(number, start):
-            yield self.batch(rows)
+            yield self.batch(rows, number)
 
-    def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
+    def batch(self, rows: npt.NDArray[np.int64], epoch: int = 0) -> Batch:
         """These rows, padded."""
-        inputs, lengths = padded([self.inputs[i] for i in rows])
+        found = [self._row(int(row), epoch) for row in rows]
+        inputs, lengths = padded(found)
         return Batch(inputs, lengths, torch.from_numpy(self.targets[rows]))
+
+    def _row(self, row: int, epoch: int) -> npt.NDArray[Any]:
+        if self.change is None:
+            return self.inputs[row]
+        # By seed, epoch and row alone, so that a resumed run sees the same.
+        return self.change(self.inputs[row], np.random.default_rng((self.order.seed, epoch, row)))
 
 
 class SequenceTask(TaskModel[Examples]):
@@ -103,7 +119,8 @@ class SequenceTask(TaskModel[Examples]):
             )
         recurrent = plan.recurrent()
         pooling = Pooling(plan.pooling or "last", recurrent.output_size, bidirectional=plan.bidirectional)
-        super().__init__(plan, vocabulary, SequenceNetwork(embed, recurrent, pooling, plan.outputs, plan.dropout))
+        network = SequenceNetwork(embed, recurrent, pooling, plan.outputs, plan.dropout, front=plan.front())
+        super().__init__(plan, vocabulary, network)
         self.scaler = scaler
 
     def use_vectors(self, vectors: npt.NDArray[np.float32] | None) -> None:
@@ -123,12 +140,12 @@ class SequenceTask(TaskModel[Examples]):
                     )
             return list(self.vocabulary.encode_all(inputs))
         encoded: list[npt.NDArray[Any]] = []
+        width = self.plan.inputs if self.scaler is None else len(self.scaler.mean)
         for place, row in enumerate(inputs):
-            if isinstance(row, str) or row.ndim != 2 or row.shape[1] != self.plan.inputs:
+            if isinstance(row, str) or row.ndim != 2 or row.shape[1] != width:
                 what = "a text" if isinstance(row, str) else f"of shape {row.shape}"
                 raise ArgumentError(
-                    f"sequence {place + 1} is {what}, this model reads {self.plan.inputs} numbers a step; "
-                    f"give arrays (T, {self.plan.inputs})"
+                    f"sequence {place + 1} is {what}, this model reads {width} numbers a step; give arrays (T, {width})"
                 )
             encoded.append(row if self.scaler is None else self.scaler.transform(row))
         return encoded
@@ -159,11 +176,17 @@ class SequenceTask(TaskModel[Examples]):
         return epochs_for(3000, steps, fewest=6)
 
     def batches(
-        self, examples: Examples, targets: npt.NDArray[Any], options: SequenceOptions, seed: int
+        self,
+        examples: Examples,
+        targets: npt.NDArray[Any],
+        options: SequenceOptions,
+        seed: int,
+        change: Change | None = None,
     ) -> BatchSource:
         """Training batches of `examples` with these targets (N,) or (N, K)."""
         encoded = self.encode(examples.inputs)
-        return Batches(LengthBatches([len(row) for row in encoded], options.batch_size, seed), encoded, targets)
+        order = LengthBatches([len(row) for row in encoded], options.batch_size, seed)
+        return Batches(order, encoded, targets, change)
 
     def keys(self, examples: Examples) -> list[Hashable]:
         return [row if isinstance(row, str) else (row.shape, row.tobytes()) for row in examples.inputs]
@@ -284,12 +307,15 @@ def make(inputs: Inputs, options: SequenceOptions, outputs: int, start: TaskMode
         dropout=options.dropout,
         word_dropout=options.word_dropout or 0.0,
         frozen_embedding=options.freeze_vectors and vectors is not None,
+        convolutions=options.convolutions or None,
+        kernel=options.kernel,
+        stride=options.stride,
         regularisation=regularisation_of(options),
     )
     if start is not None:
         like = start.plan
         plan = replace(
             plan, program=like.program, inputs=like.inputs, hidden=like.hidden, layers=like.layers,
-            bidirectional=like.bidirectional,
+            bidirectional=like.bidirectional, convolutions=like.convolutions, kernel=like.kernel, stride=like.stride,
         )  # fmt: skip
     return Made(plan, vocabulary, scaler, vectors, notes)

@@ -91,7 +91,7 @@ class _Objective:
         return self.model.loss(batch, carry)
 
     def evaluate(self) -> dict[str, float]:
-        return {} if self.parts.valid is None else self.model.measure(self.parts.valid)
+        return {} if self.parts.valid is None else self.model.watch(self.parts.valid)
 
 
 class _PlanWriter(Observer):
@@ -122,9 +122,10 @@ def train_run(
     if common.out is not None:
         check_free(common.out)
     parts = task.model.read(_data(common), options, common)
-    model = build(task, parts, options, common, notify)
-    source = model.source(parts.train, options, common.seed)
-    settings = settings_of(model, len(source), options, common)
+    settled = task.model.settle(options, parts)
+    model = build(task, parts, settled, common, notify)
+    source = model.source(parts.train, settled, common.seed)
+    settings = settings_of(model, len(source), settled, common)
     _tell(model, parts, source, common, notify)
     run = create_folder(common.out, task.name)
     config = describe(model, parts, options, common, command)
@@ -140,9 +141,10 @@ def train_in_memory(
     task: Task, parts: Parts[Any], options: NetworkOptions, common: Common, observers: Sequence[Observer] = ()
 ) -> RunResult:
     """The same on examples in memory, without a run folder: what the estimators call; `save_run` writes it later."""
-    model = build(task, parts, options, common, lambda event: None)
-    source = model.source(parts.train, options, common.seed)
-    settings = settings_of(model, len(source), options, common)
+    settled = task.model.settle(options, parts)
+    model = build(task, parts, settled, common, lambda event: None)
+    source = model.source(parts.train, settled, common.seed)
+    settings = settings_of(model, len(source), settled, common)
     config = describe(model, parts, options, common, "")
     training = Trainer(_Objective(model, parts), source, settings, None, observers).fit()
     return _measured(model, parts, training, replace(config, total_steps=training.total_steps), None)
@@ -240,6 +242,7 @@ def estimate(model: TaskModel[Any], source: BatchSource, common: Common) -> Esti
     """Time and memory from a trial step whose result is thrown away."""
     batch = next(source.epoch(0))
     seconds = 0.0
+    averages = {name: buffer.clone() for name, buffer in model.module.named_buffers()}
     model.module.train()
     with thread_count(common.threads), seeded(common.seed, 2, model.device):
         for _ in range(2):  # the first also pays for what is made once
@@ -247,6 +250,8 @@ def estimate(model: TaskModel[Any], source: BatchSource, common: Common) -> Esti
             model.loss(batch, None).loss.backward()  # type: ignore[no-untyped-call]
             seconds = time.perf_counter() - before
     model.module.zero_grad(set_to_none=True)
+    for name, buffer in model.module.named_buffers():
+        buffer.copy_(averages[name])
     # Weights, their gradients, two moments of AdamW and the best weights so far.
     memory = 4 * (5 * model.parameters + model.activations(batch))
     return Estimate(model.parameters, memory, seconds * len(source), len(source))
@@ -323,6 +328,7 @@ def _resume(
     common = _merged(run, Common, config.common, common, (*RESUMABLE, "out", "data", "valid", "test"))
     options.cell = Program.from_json(config.network["program"])  # type: ignore[assignment]  # what load_cell takes too
     parts = task.model.read(_data(common), options, common)
+    options = task.model.settle(options, parts)
     if Checkpoints(run).current() is None:
         model = build(task, parts, options, common, notify)
     else:

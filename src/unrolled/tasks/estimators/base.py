@@ -168,8 +168,8 @@ class OnSequences(Estimator):
 
     def _fit_examples(self, X: Any, sequences: list[Any], targets: list[Any], labels: list[Any] | None) -> None:
         """Hold a part out, but not from data that are too few, and train."""
-        options: Any = self
         examples = Examples(sequences, targets)
+        options = self._settled(examples)
         if round(options.validation * len(examples)) < FEWEST_HELD_OUT:
             self._fit(Parts(examples, how="none"))
         else:
@@ -177,6 +177,11 @@ class OnSequences(Estimator):
         self.columns_ = columns_of(X)
         if self.columns_ is not None:
             self.n_features_in_ = self.columns_
+
+    def _settled(self, examples: Examples) -> Any:
+        """The options with those defaults that depend on the data."""
+        task = TASKS[self.task]
+        return task.model.settle(task.options(**_shared(self, task.options)), Parts(examples))
 
     def _take(self, model: TaskModel[Any], config: Config, rows: list[dict[str, Any]]) -> None:
         super()._take(model, config, rows)

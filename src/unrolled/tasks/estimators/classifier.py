@@ -25,7 +25,8 @@ class Classifier(OnSequences, ClassifyOptions):
     """Label sequences: p(y | x_1 ... x_T) = softmax(V pool(h_1 ... h_T) + b).
 
     `fit(X, y)`: X are n texts, or numbers (n, T, F), or (n, T) as T steps of one number, or n arrays of unlike lengths
-    (T_i, F). y are n labels, n lists of labels, or an indicator matrix. `cell` is a name or a Cell.
+    (T_i, F). y are n labels, n lists of labels, or an indicator matrix. `cell` is a name or a Cell. With
+    `read_as="dna"` the texts are DNA. What is None depends on the kind of X, see `unrolled train classify --help`.
 
     >>> model = Classifier(cell="gru").fit(texts, labels)  # doctest: +SKIP
     """
@@ -34,6 +35,15 @@ class Classifier(OnSequences, ClassifyOptions):
     text: str = field(default="text", init=False)
     label: str = field(default="label", init=False)
     separator: str | None = field(default=None, init=False)
+    file: str | None = field(default=None, init=False)
+    dna: str | None = field(default=None, init=False)
+    sequence: str | None = field(default=None, init=False)
+    time: str | None = field(default=None, init=False)
+    inputs: str | None = field(default=None, init=False)
+    missing: str | None = field(default=None, init=False)
+    rate: int | None = field(default=None, init=False)
+    bands: int = field(default=64, init=False)
+    hop: float = field(default=0.01, init=False)
 
     task: ClassVar[str] = "classify"
     kind: ClassVar[str | None] = "classifier"

@@ -90,6 +90,9 @@ class TextOptions:
 class SequenceOptions(TextOptions, NetworkOptions):
     """What the tasks with one answer a sequence have in common."""
 
+    convolutions: int = option(0, "layers of convolution in front of the recurrent ones")
+    kernel: int = option(9, "steps that a convolution sees, an odd number")
+    stride: int = option(1, "steps that each convolution makes one of")
     bidirectional: bool = option(True, "read each sequence in both directions")
     pooling: str = option("max", "how the steps become one vector", choices=("last", "mean", "max", "attention"))
     word_dropout: float | None = option(
@@ -99,9 +102,12 @@ class SequenceOptions(TextOptions, NetworkOptions):
     freeze_vectors: bool = option(False, "leave the pretrained vectors as they are")
 
 
+_COUNTS = ("hidden", "layers", "embedding", "batch_size", "window", "vocabulary_size", "minimum", "kernel", "stride")
+
+
 def check_counts(options: object) -> None:
     """ArgumentError where a size is below 1, before any data is read."""
-    for name in ("hidden", "layers", "embedding", "batch_size", "window", "vocabulary_size", "minimum"):
+    for name in _COUNTS:
         value = getattr(options, name, None)
         if value is not None and value < 1:
             raise ArgumentError(f"{name}={value} must be at least 1; give a larger number or leave it out")
