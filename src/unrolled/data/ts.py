@@ -400,7 +400,7 @@ def _values(
     listed_cells = list(cells)
     try:
         fast = np.array(listed_cells, dtype=np.float64)
-        if (np.abs(fast) <= _LARGEST).all():
+        if (np.abs(fast) <= _LARGEST).all() and not any(np.isfinite(as_number(word)) for word in words):
             return fast
     except ValueError:
         pass  # a cell is missing, or no number: one by one
