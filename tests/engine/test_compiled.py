@@ -24,7 +24,7 @@ from unrolled.cell import (
     zoneout,
 )
 from unrolled.engine import step
-from unrolled.engine.cpu import memory, stepper
+from unrolled.engine.cpu import room, stepper
 
 CELLS: dict[str, Cell] = {
     **{name: cells.by_name(name) for name in cells.names()},
@@ -40,7 +40,7 @@ def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def poisoned(*shape: int, dtype: torch.dtype) -> torch.Tensor:
         return torch.full(shape, float("nan"), dtype=dtype)
 
-    monkeypatch.setattr(memory, "empty", poisoned)
+    monkeypatch.setattr(room, "empty", poisoned)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)

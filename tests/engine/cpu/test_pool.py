@@ -17,13 +17,12 @@ from torch.utils.data import DataLoader, Dataset
 from batteries.random_case import RandomCase, random_case
 from unrolled import cells
 from unrolled.engine import scan
-from unrolled.engine.cpu import large, memory, pool
+from unrolled.engine.cpu import large, pool
 
 
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Small work is shared out too."""
-    monkeypatch.setattr(memory, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(large, "WORTH_A_THREAD", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -12,7 +12,7 @@ from batteries.random_case import assert_close, random_case
 from unrolled import cells
 from unrolled.cell import Cell, ProgramCell, recurrent_dropout, trace
 from unrolled.engine import scan
-from unrolled.engine.cpu import large, memory, team
+from unrolled.engine.cpu import large, memory, room, team
 
 CELLS: dict[str, Cell] = {
     **{name: cells.by_name(name) for name in cells.names()},
@@ -39,11 +39,10 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         shares.append(threads if found else 1)
         return found
 
-    monkeypatch.setattr(memory, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(large, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(memory, "WORTH_A_BARRIER", 1)
     monkeypatch.setattr(memory.Call, "_worth_sharing_units", seen)
-    monkeypatch.setattr(memory, "empty", lambda *shape, dtype: torch.full(shape, float("nan"), dtype=dtype))
+    monkeypatch.setattr(room, "empty", lambda *shape, dtype: torch.full(shape, float("nan"), dtype=dtype))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield shares

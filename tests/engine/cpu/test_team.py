@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,16 +18,20 @@ with_openmp = pytest.mark.skipif(team.openmp() is None, reason="no OpenMP librar
 
 
 def function(body: Callable[[int], None]) -> Function:
-    """Python code where a kernel would be."""
-    callback = CALLBACK(body)
+    """Python code where a kernel would be, called with the first number of the table."""
+    callback = CALLBACK(lambda place: body(ctypes.c_int64.from_address(place).value))
     return Function(ctypes.cast(callback, ctypes.c_void_p).value or 0, callback)
+
+
+def tables(*values: int) -> list[array[int]]:
+    return [team.table((value,)) for value in values]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_every_table_once(count: int) -> None:
     seen: list[int] = []
     job = function(seen.append)
-    team.run(job, [11 * k for k in range(1, count + 1)])
+    team.run(job, tables(*(11 * k for k in range(1, count + 1))))
     assert sorted(seen) == [11 * k for k in range(1, count + 1)]
 
 
@@ -39,7 +44,7 @@ def test_two_at_the_same_time_and_one_of_them_here() -> None:
         together.wait(30)
 
     job = function(body)
-    team.run(job, [1, 2])
+    team.run(job, tables(1, 2))
     assert threading.get_ident() in threads
     assert len(threads) == 2
 
@@ -54,7 +59,7 @@ def test_the_threads_are_those_that_torch_uses(monkeypatch: pytest.MonkeyPatch) 
     running = len(list(TASKS.iterdir()))
     together = threading.Barrier(2)
     job = function(lambda _: together.wait(30) and None)
-    team.run(job, [1, 2])
+    team.run(job, tables(1, 2))
     torch.set_num_threads(before)
     assert len(list(TASKS.iterdir())) == running
 
@@ -68,7 +73,7 @@ def test_without_openmp_on_threads_of_our_own(monkeypatch: pytest.MonkeyPatch) -
         together.wait(30)
 
     job = function(body)
-    team.run(job, [1, 2])
+    team.run(job, tables(1, 2))
     assert any(name.startswith("unrolled") for name in names)
 
 
@@ -81,7 +86,7 @@ def test_from_several_python_threads() -> None:
 
         job = function(add)
         for _ in range(20):
-            team.run(job, [1, 2, 4])
+            team.run(job, tables(1, 2, 4))
 
     threads = [threading.Thread(target=one, args=(k,)) for k in range(4)]
     for thread in threads:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import torch
 from torch import Tensor
 
@@ -17,24 +15,27 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 WORTH_A_THREAD = 2_000_000
 
 
+def worth(work: int) -> int:
+    """How many threads are worth waking for so many multiplications or copies."""
+    return max(1, min(torch.get_num_threads(), work // WORTH_A_THREAD))
+
+
 def multiply(a: Tensor, b: Tensor) -> Tensor:
     """A (M, K) times B (K, N), each running along its rows or along its columns, through the kernels' own tile."""
     (rows, depth), columns = a.shape, b.shape[1]
-    if 0 in (rows, depth, columns) or rows * depth * columns < WORTH_A_THREAD // 8:
+    if 0 in (rows, depth, columns) or rows * depth * columns < WORTH_A_THREAD:
         return a @ b
     a, b = (m if 1 in m.stride() else m.contiguous() for m in (a, b))
     dtype = DTYPES[a.dtype]
     out = torch.empty(rows, columns, dtype=a.dtype)
-    threads = max(1, min(torch.get_num_threads(), rows * depth * columns // WORTH_A_THREAD))
+    threads = worth(rows * depth * columns)
     bounds = [rows * k // threads for k in range(threads + 1)]
     size = working_room(host(), dtype, max(bounds[k + 1] - bounds[k] for k in range(threads)))
     space = torch.empty(threads, size, dtype=a.dtype)
     tables = [
-        (ctypes.c_int64 * 13)(
-            a.data_ptr(), a.stride(0), a.stride(1), b.data_ptr(), b.stride(0), b.stride(1), out.data_ptr(), columns,
-            bounds[k], bounds[k + 1], columns, depth, space[k].data_ptr(),
-        )
+        team.table((a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), out.data_ptr(), columns, bounds[k],
+                    bounds[k + 1], columns, depth, space[k].data_ptr()))
         for k in range(threads)
     ]  # fmt: skip
-    team.run(tools(dtype).multiply, [ctypes.addressof(t) for t in tables])
+    team.run(tools(dtype).multiply, tables)
     return out

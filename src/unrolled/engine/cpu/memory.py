@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
+from array import array
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from unrolled.cell import Program
-from unrolled.engine.cpu import team
-from unrolled.engine.cpu.compiler import Compiled, Pass, tools
-from unrolled.engine.cpu.kernel import panel_blocks
-from unrolled.engine.cpu.large import WORTH_A_THREAD, multiply
-from unrolled.engine.cpu.pack import ENTRY
-from unrolled.engine.cpu.schedule import Group, Place, Stage
+from unrolled.engine.cpu import room, team
+from unrolled.engine.cpu.compiler import Compiled, Pass
+from unrolled.engine.cpu.large import multiply, worth
+from unrolled.engine.cpu.panels import packed
+from unrolled.engine.cpu.schedule import Place
 from unrolled.engine.plan import Plan
 
 # Elements of the recurrent matrices from which on a thread gains more by its share of them than it waits for others;
@@ -42,7 +40,7 @@ class Call:
     units: int = 1  # shares of the units of all rows, instead of shares of the rows
 
     def __post_init__(self) -> None:
-        rows, threads = self.plan.batch, self.threads(self._work())
+        rows, threads = self.plan.batch, worth(self._work())
         if threads > 1 and self._worth_sharing_units(rows, threads):
             self.units, threads = threads, 1
         threads = min(max(1, rows), threads)
@@ -68,10 +66,6 @@ class Call:
         each = len(self.program.recurrent) * sizes.output + 40 * len(self.program.nodes) // 10
         return self.plan.batch * self.plan.steps * sizes.hidden * each
 
-    def threads(self, work: int) -> int:
-        """How many threads are worth waking for so many multiplications or copies."""
-        return max(1, min(torch.get_num_threads(), work // WORTH_A_THREAD))
-
     def sort(self, value: Tensor, dim: int) -> Tensor:
         return value if self.order is None else value.index_select(dim, self.order)
 
@@ -90,13 +84,8 @@ class Call:
 
     def room(self, *shape: int) -> Tensor:
         """Memory for values over time; zeros where some rows end early and would leave theirs unwritten."""
-        kind = torch.zeros if self.order is not None else empty
+        kind = torch.zeros if self.order is not None else room.empty
         return kind(*shape, dtype=self.plan.dtype)
-
-
-def empty(*shape: int, dtype: torch.dtype) -> Tensor:
-    """Memory with anything in it; the tests fill it with NaN."""
-    return torch.empty(*shape, dtype=dtype)
 
 
 def pad(value: Tensor, width: int) -> Tensor:
@@ -153,11 +142,10 @@ class Memory:
     def run(self, step: Pass, *, ascending: bool) -> None:
         """Call the kernel for each share of the rows."""
         tables = self.tables(step, ascending=ascending)
-        addresses = [ctypes.addressof(t) for t in tables]
-        alone = addresses.pop() if self.call.units > 1 else 0
-        team.run(step.run, addresses, alone)
+        alone = tables.pop() if self.call.units > 1 else None
+        team.run(step.run, tables, alone)
 
-    def tables(self, step: Pass, *, ascending: bool) -> list[Any]:
+    def tables(self, step: Pass, *, ascending: bool) -> list[array[int]]:
         """What the kernel takes, for each share of the rows or units; this memory must outlive them."""
         call, plan = self.call, self.call.plan
         buffers = [self._entry(place) for place in step.places]
@@ -165,7 +153,7 @@ class Memory:
         if step is call.code.direct:
             self.matrices = [self.matrix(name).contiguous() for _, group in pairs for name in group.names]
         else:
-            self.matrices = self._pack(pairs)
+            self.matrices = packed(call.code, pairs, self.matrix, call.padded)
         parts = [(first, last, 0, 1) for first, last in pairwise(call.bounds)]
         if call.units > 1:
             # the last is for a team that got fewer threads: all units, nobody to wait for
@@ -181,7 +169,7 @@ class Memory:
                       self.barrier.data_ptr() if shares > 1 else 0, give_way]  # fmt: skip
             values = header + [n for b in buffers for n in b] + [m.data_ptr() for m in self.matrices]
             values += [t[k].data_ptr() for t in self.totals.values()]
-            tables.append((ctypes.c_int64 * len(values))(*values))
+            tables.append(team.table(values))
         return tables
 
     def _entry(self, place: Place) -> tuple[int, int, int]:
@@ -214,9 +202,9 @@ class Memory:
             value = call.sort(value.transpose(0, 1), 1) if value.dim() == 3 else call.sort(value, 0)
             return pad(value, width).contiguous()
         if place.when == "mean":
-            return empty(plan.batch, call.code.lanes, dtype=plan.dtype)
+            return room.empty(plan.batch, call.code.lanes, dtype=plan.dtype)
         if place.when == "row":
-            return empty(plan.batch, width, dtype=plan.dtype)
+            return room.empty(plan.batch, width, dtype=plan.dtype)
         return call.room(plan.steps, plan.batch, width)
 
     def padded_rows(self, matrix: Tensor, parts: int) -> Tensor:
@@ -241,46 +229,6 @@ class Memory:
         k = list(program.recurrent).index(name)
         rows = self.named["U"][k * hidden : (k + 1) * hidden]
         return _dense(rows, program.heads)
-
-    def _pack(self, groups: list[tuple[Stage, Group]]) -> list[Tensor]:
-        """The matrices of each group in panels (P, K, blocks * results, lanes), all in one call."""
-        call, lanes = self.call, self.call.code.lanes
-        panels, sources, entries = [], [], []
-        for stage, group in groups:
-            blocks = panel_blocks(call.code.target, stage)
-            parts = [self.matrix(name) for name in group.names]
-            sources += parts
-            units = parts[0].shape[1 if group.transposed else 0]
-            part = call.padded(group.depth[1]) if group.transposed else parts[0].shape[1]
-            count, wide = -(-units // (blocks * lanes)), blocks * lanes * len(group.results)
-            room = part * len(parts) if group.transposed else part
-            panel = empty(count, room, wide, dtype=call.plan.dtype)
-            panels.append(panel)
-            for k, matrix in enumerate(parts):
-                per_unit, per_depth = matrix.stride()[::-1] if group.transposed else matrix.stride()
-                inner = matrix.shape[0 if group.transposed else 1]
-                # transposed matrices follow each other along the inner extent, others stand side by side
-                place = k * part * wide if group.transposed else 0
-                entries += [
-                    matrix.data_ptr(),
-                    per_unit,
-                    per_depth,
-                    units,
-                    inner,
-                    part,
-                    panel.data_ptr() + place * panel.element_size(),
-                    room * wide,
-                    wide,
-                    0 if group.transposed else k * lanes,
-                    len(group.results) * lanes,
-                    blocks,
-                    count,
-                ]
-        shares = call.threads(sum(p.numel() for p in panels))
-        tables = [(ctypes.c_int64 * (3 + len(entries)))(len(entries) // len(ENTRY), k, shares, *entries)
-                  for k in range(shares)]  # fmt: skip
-        team.run(tools(call.code.dtype).pack, [ctypes.addressof(t) for t in tables])
-        return panels
 
     def results(self) -> tuple[Tensor, list[Tensor]]:
         """Outputs (T, B, O) and last states (B, size), in the caller's order of rows."""

@@ -40,7 +40,10 @@ def scan(
     program = without_noise(plan.program, [name for name in plan.program.noise if name not in noise])
     call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), lengths, dict(noise), list(weights.as_dict()))
     inputs = [plan_input(plan, weights, xs), *state, *weights.as_dict().values()]
-    outputs, *last = _Scan.apply(call, *inputs)  # type: ignore[no-untyped-call]  # torch does not type Function.apply
+    if plan.gradient:
+        outputs, *last = _Scan.apply(call, *inputs)  # type: ignore[no-untyped-call]  # torch does not type it
+    else:
+        outputs, *last = _forward(call, *inputs)[0]
     return outputs, plan.program.state_type(*last)
 
 
@@ -54,21 +57,11 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        train = call.plan.gradient
-        states = len(call.program.state)
-        named = dict(zip(call.names, rest[states:], strict=True))
-        memory = Memory(call, named, train)
-        memory.start(xs, rest[:states])
-        few = call.plan.batch <= FEW_ROWS and call.plan.steps <= FEW_STEPS
-        infer = call.code.direct if few and call.program.heads == 1 else call.code.infer
-        memory.run(call.code.train if train else infer, ascending=not call.plan.reverse)
-        outputs, last = memory.results()
-        ctx.call = call
-        if train:
-            kept = {name: tensor for name, tensor in memory.tensors.items() if name in call.code.kept}
-            ctx.save_for_backward(xs, *rest, *kept.values())
-            ctx.kept = tuple(kept)
-        return (outputs, *last)
+        found, memory = _forward(call, xs, *rest)
+        kept = {name: tensor for name, tensor in memory.tensors.items() if name in call.code.kept}
+        ctx.save_for_backward(xs, *rest, *kept.values())
+        ctx.call, ctx.kept = call, tuple(kept)
+        return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -85,6 +78,18 @@ class _Scan(torch.autograd.Function):
         memory.run(call.code.back, ascending=call.plan.reverse)
         found = memory.gradients(inputs[0], ctx.needs_input_grad[1])
         return None, found["xs"], *(found[f"D.{k}"] for k in call.program.state), *(found.get(n) for n in call.names)
+
+
+def _forward(call: Call, xs: Tensor, *rest: Tensor) -> tuple[tuple[Tensor, ...], Memory]:
+    """Outputs and last state, and the memory that a backward pass reads."""
+    states, train = len(call.program.state), call.plan.gradient
+    memory = Memory(call, dict(zip(call.names, rest[states:], strict=True)), train)
+    memory.start(xs, rest[:states])
+    few = call.plan.batch <= FEW_ROWS and call.plan.steps <= FEW_STEPS
+    infer = call.code.direct if few and call.program.heads == 1 else call.code.infer
+    memory.run(call.code.train if train else infer, ascending=not call.plan.reverse)
+    outputs, last = memory.results()
+    return (outputs, *last), memory
 
 
 def _through_reference(

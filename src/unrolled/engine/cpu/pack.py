@@ -9,16 +9,16 @@ from llvmlite import ir
 from unrolled.engine.cpu.tile import POINTER, loop, number, smaller
 from unrolled.engine.cpu.vector import I32, I64, Kind
 
-ENTRY = ("source", "per_unit", "per_depth", "units", "depth", "room", "target", "per_panel", "per_step", "slot",
-         "step", "blocks", "panels")  # fmt: skip
+ENTRY = ("source", "per_unit", "per_depth", "units", "depth", "room", "target", "per_panel", "per_step", "step",
+         "blocks", "panels")  # fmt: skip
 
 
 class Pack:
     """Emits the function `pack`: (number of entries, this share, shares, entries...) of 64-bit integers.
 
     An entry is a matrix whose element of unit u and depth k lies at source + u per_unit + k per_depth. Block e of panel
-    p holds the units from (p blocks + e) lanes on; its vector of depth k goes to target + p per_panel + k per_step +
-    slot + e step. Strides count elements. What lies past the last unit, or between depth and room, becomes 0.
+    p holds the units from (p blocks + e) lanes on; its vector of depth k goes to target + p per_panel + k per_step + e
+    step. Strides count elements. What lies past the last unit, or between depth and room, becomes 0.
     """
 
     def __init__(self, module: ir.Module, kind: Kind) -> None:
@@ -42,7 +42,7 @@ class Pack:
             with loop(b, first, last) as p, loop(b, number(0), e["blocks"]) as k:
                 unit = b.mul(b.add(b.mul(p, e["blocks"]), k), number(self.kind.lanes))
                 source = b.add(e["source"], self._bytes(b.mul(unit, e["per_unit"])))
-                place = b.add(b.mul(p, e["per_panel"]), b.add(e["slot"], b.mul(k, e["step"])))
+                place = b.add(b.mul(p, e["per_panel"]), b.mul(k, e["step"]))
                 arguments = (source, e["per_unit"], e["per_depth"], b.sub(e["units"], unit), e["depth"], e["room"],
                              b.add(e["target"], self._bytes(place)), e["per_step"])  # fmt: skip
                 b.call(pack_block(self.module, self.kind), arguments)

@@ -6,7 +6,6 @@ It is found again by those addresses, which is why everything that a call could 
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -38,7 +37,7 @@ class Stepper:
         zeros = [torch.zeros(plan.batch, plan.sizes.of(w), dtype=plan.dtype) for w in program.state.values()]
         memory.start(torch.zeros(1, plan.batch, plan.sizes.input, dtype=plan.dtype), tuple(zeros))
         (self.table,) = memory.tables(call.code.direct, ascending=True)
-        self.memory, self.run, self.address = memory, call.code.direct.run.call, ctypes.addressof(self.table)
+        self.memory, self.run, self.address = memory, call.code.direct.run.call, self.table.buffer_info()[0]
         self.gates = memory.tensors["x"].view(plan.batch, -1)
         self.matrix = weights.W.detach().mT
         self.states = [memory.tensors[f"s.{k}"][..., : plan.sizes.of(w)] for k, w in program.state.items()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,24 +40,32 @@ def together() -> OpenMP | None:
     return openmp() if os.getpid() == _home else None
 
 
-def run(function: Function, tables: Sequence[int], alone: int = 0) -> None:
-    """Call the function once for each table, several at a time; returns when all are done.
+def table(values: Sequence[int]) -> array[int]:
+    """What a kernel takes; whoever makes one keeps it until the kernel is done."""
+    return array("q", values)
+
+
+def run(function: Function, tables: Sequence[array[int]], alone: array[int] | None = None) -> None:
+    """Call the function with the address of each table, several at a time; returns when all are done.
 
     Where the tables wait for each other, `alone` is a table of all their work, for a team that got fewer threads.
     """
     if len(tables) == 1:
-        function.call(tables[0])
+        function.call(_place(tables[0]))
         return
-    team = together()
-    if team is None:
-        if alone:
-            function.call(alone)
-        else:
-            pool.run(function.call, tables)
-        return
-    values = (team.thread, team.threads, function.address, len(tables), alone, *tables)
-    work = (ctypes.c_int64 * len(values))(*values)
-    team.parallel(_share(), ctypes.addressof(work), len(tables), 0)
+    team, places = together(), [_place(t) for t in tables]
+    if team is not None:
+        every = 0 if alone is None else _place(alone)
+        work = table((team.thread, team.threads, function.address, len(tables), every, *places))
+        team.parallel(_share(), _place(work), len(tables), 0)
+    elif alone is not None:
+        function.call(_place(alone))
+    else:
+        pool.run(function.call, places)
+
+
+def _place(values: array[int]) -> int:
+    return values.buffer_info()[0]
 
 
 @lru_cache(maxsize=1)
