@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unrolled.layers.accelerate import accelerate
     from unrolled.layers.explain import explain
     from unrolled.layers.unroll import unroll
-    from unrolled.tasks import Classifier, Forecaster, LanguageModel, Regressor, Tagger, load
+    from unrolled.tasks import Captioner, Classifier, Forecaster, LanguageModel, Regressor, Tagger, load
     from unrolled.tasks.estimators.transcriber import Transcriber
 
 _HOME = {
@@ -42,6 +42,7 @@ _HOME = {
     "accelerate": "unrolled.layers",
     "explain": "unrolled.layers",
     "unroll": "unrolled.layers",
+    "Captioner": "unrolled.tasks",
     "Classifier": "unrolled.tasks",
     "Forecaster": "unrolled.tasks",
     "LanguageModel": "unrolled.tasks",
@@ -54,6 +55,7 @@ _MODULES = ("cells", "errors", "nn")
 
 __all__ = [
     "Capture",
+    "Captioner",
     "Captures",
     "Cell",
     "Classifier",

@@ -171,7 +171,7 @@ def test_a_run_of_another_task_is_refused(
 ) -> None:
     code, error = complaint(capsys, verb, runs / run, *more)
     assert code == 1
-    assert f"is a run of the task {run}, which cannot {verb}; give a run of {able}." in error
+    assert f"is a run of the task {run}, which cannot {verb}; give a run of {able}" in error
 
 
 @pytest.mark.parametrize(

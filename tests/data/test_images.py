@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrolled.data.images import load_pictures, picture_files, read_captions, read_features, read_image
+from unrolled.data.images import array_image, load_pictures, picture_files, read_captions, read_features, read_image
 from unrolled.errors import ArgumentError, DataError
 
 Image = pytest.importorskip("PIL.Image")
@@ -113,6 +113,21 @@ def test_transparency_lies_on_white(tmp_path: Path) -> None:
     clear = int(np.asarray(palette)[2, 3])
     palette.save(tmp_path / "p.png", transparency=clear)
     assert (read_image(tmp_path / "p.png", 6)[np.asarray(palette) == clear] == 255).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_arrays_are_read_as_files_of_them(tmp_path: Path, channels: int) -> None:
+    values = noise(9, 14, channels)
+    given = values[..., 0] if channels == 1 else values
+    np.testing.assert_array_equal(array_image(given, 12), read_image(save(tmp_path / "a.png", values), 12))
+
+
+def test_other_arrays_are_refused() -> None:
+    for values in (noise(4, 4).astype(np.float32), noise(4, 4, 2), noise(4, 4)[0, 0]):
+        with pytest.raises(ArgumentError, match=r"give bytes \(uint8\) of shape \(H, W, 3\)"):
+            array_image(values, 4)
+    with pytest.raises(ArgumentError, match="has no pixels"):
+        array_image(noise(0, 4), 4)
 
 
 def test_rows_or_a_list_give_a_picture_several_captions(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -22,6 +23,10 @@ Format = Annotated[
     typing.Literal["text", "json", "csv"], Parameter(name="--format", help="how the answers are written")
 ]
 
+Page = Annotated[
+    Path | None, Parameter(help="captions: also write a page that shows the pictures and where the model looked")
+]
+
 
 def predict(
     run: Run,
@@ -31,10 +36,11 @@ def predict(
     literal: Literal = None,
     column: Column = None,
     form: Format = "text",
+    page: Page = None,
     output: Output = Output(),
 ) -> None:
     """Answer for a text, a file or standard input: labels with probabilities, or numbers."""
-    model = open_as(run, "predict", "classify", "regress", "transcribe", "forecast", "tag")
+    model = open_as(run, "predict", "classify", "regress", "transcribe", "forecast", "tag", "caption")
     if model.task == "tag":
         from unrolled.cli.tagging import predict_steps
 
@@ -50,6 +56,11 @@ def predict(
         from unrolled.tasks.transcribe import GREEDY
 
         answer(model, run, source, GREEDY, output, form=form)
+        return
+    if model.task == "caption":
+        from unrolled.cli.captioning import predict_captions
+
+        predict_captions(model, run, source, literal, form, page, output)
         return
     inputs, heads = read_sequences(model, source, literal, column)
     answers = _labels(model, inputs) if model.task == "classify" else _numbers(model, inputs)

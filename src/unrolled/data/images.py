@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import struct
 import warnings
@@ -9,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -164,17 +165,35 @@ def read_image(path: str | Path, size: int) -> Pixels:
     It is scaled until its longer side fits, and put into the middle with a grey border. Raises DataError as
     `open_picture` does.
     """
+    return _square(open_picture(path, enough=max(1, size)), size)
+
+
+def array_image(values: npt.NDArray[Any], size: int) -> Pixels:
+    """Bytes (H, W, 3), (H, W, 4) or (H, W) as `read_image` reads a file of them. Raises ArgumentError."""
+    if values.dtype != np.uint8 or values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,), (4,)):
+        raise ArgumentError(
+            f"a picture is {values.shape} of {values.dtype}; give bytes (uint8) of shape (H, W, 3), (H, W, 4) or (H, W)"
+        )
+    if not values.size:
+        raise ArgumentError(f"a picture of shape {values.shape} has no pixels; give one of at least 1 x 1")
+    if values.shape == (size, size, 3):
+        return values
+    _need_pillow(None)
+    from PIL import Image
+
+    return _square(_rgb(Image.fromarray(values)), size)
+
+
+def _square(upright: Image.Image, size: int) -> Pixels:
     if size < 1:
         raise ArgumentError(f"size={size} leaves no room for a picture; give at least 1 pixel")
-    upright = open_picture(path, enough=size)
     from PIL import Image
 
     scale = size / max(upright.size)
     width, height = (max(1, round(side * scale)) for side in upright.size)
     canvas = Image.new("RGB", (size, size), _BORDER)
-    canvas.paste(
-        upright.resize((width, height), Image.Resampling.BILINEAR), ((size - width) // 2, (size - height) // 2)
-    )
+    fitted = upright.resize((width, height), Image.Resampling.BILINEAR)
+    canvas.paste(fitted, ((size - width) // 2, (size - height) // 2))
     return np.asarray(canvas, dtype=np.uint8)
 
 
@@ -185,12 +204,9 @@ def open_picture(path: str | Path, *, enough: int | None = None) -> Image.Image:
     or more. Raises DataError for a file that is missing, no picture, damaged or empty.
     """
     path = Path(path)
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise DataError(
-            "reading pictures needs Pillow, which is not installed; run \"pip install 'unrolled[media]'\"", path
-        ) from None
+    _need_pillow(path)
+    from PIL import Image, UnidentifiedImageError
+
     with opened(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -207,6 +223,15 @@ def open_picture(path: str | Path, *, enough: int | None = None) -> Image.Image:
         except _DAMAGE as error:
             said = " ".join(str(error).split()) or type(error).__name__
             raise DataError(f"the picture is damaged or cut short ({said}); copy the file again", path) from None
+
+
+def _need_pillow(path: Path | None) -> None:
+    try:
+        importlib.import_module("PIL")
+    except ImportError:
+        raise DataError(
+            "reading pictures needs Pillow, which is not installed; run \"pip install 'unrolled[media]'\"", path
+        ) from None
 
 
 def _unknown(path: Path) -> str:

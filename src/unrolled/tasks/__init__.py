@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
+from unrolled.tasks.options.caption import CaptionOptions
 from unrolled.tasks.options.forecast import ForecastOptions
 from unrolled.tasks.options.tag import TagOptions
 from unrolled.tasks.options.transcribe import TranscribeOptions
@@ -13,6 +14,7 @@ from unrolled.tasks.registry import TASKS, Task
 
 if TYPE_CHECKING:
     from unrolled.tasks.estimators import load
+    from unrolled.tasks.estimators.captioner import Captioner
     from unrolled.tasks.estimators.classifier import Classifier
     from unrolled.tasks.estimators.forecaster import Forecaster
     from unrolled.tasks.estimators.language_model import LanguageModel
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.training import RunResult
 
 _HOME = {
+    "Captioner": "unrolled.tasks.estimators.captioner",
     "Classifier": "unrolled.tasks.estimators.classifier",
     "Forecaster": "unrolled.tasks.estimators.forecaster",
     "LanguageModel": "unrolled.tasks.estimators.language_model",
@@ -38,6 +41,8 @@ _HOME = {
 
 __all__ = [
     "TASKS",
+    "CaptionOptions",
+    "Captioner",
     "Classifier",
     "ClassifyOptions",
     "Common",

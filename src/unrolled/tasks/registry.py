@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions, TagOptions
+from unrolled.tasks.options.caption import CaptionOptions
 from unrolled.tasks.options.forecast import ForecastOptions
 from unrolled.tasks.options.transcribe import TranscribeOptions
 
@@ -85,6 +86,13 @@ TASKS: dict[str, Task] = {
             RegressOptions,
             "unrolled.tasks.regress:RegressTask",
             "unrolled.tasks.estimators.regressor:Regressor",
+        ),
+        Task(
+            "caption",
+            "learn to say in words what is on a picture",
+            CaptionOptions,
+            "unrolled.tasks.caption:CaptionTask",
+            "unrolled.tasks.estimators.captioner:Captioner",
         ),
         Task(
             "tag",

@@ -6,6 +6,7 @@ how; each task adds its own fields and its own defaults. The command line and th
 
 from __future__ import annotations
 
+from unrolled.tasks.options.caption import CaptionOptions
 from unrolled.tasks.options.classify import ClassifyOptions
 from unrolled.tasks.options.forecast import ForecastOptions
 from unrolled.tasks.options.language import SOFTMAX, LanguageOptions
@@ -28,6 +29,7 @@ __all__ = [
     "RESUMABLE",
     "SOFTMAX",
     "UNITS",
+    "CaptionOptions",
     "ClassifyOptions",
     "Common",
     "ForecastOptions",
