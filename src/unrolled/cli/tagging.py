@@ -33,12 +33,13 @@ def predict_steps(
     """Print an answer a step: a causal model as the steps arrive, in constant memory, another when a sequence ends."""
     if (source is None) == (literal is None):
         raise UsageError("give a file (or - for standard input) or --literal TEXT, one of the two.")
-    rows = answers(model, steps_of(model, source, literal))
+    film = model.layout.kind == "frames"
+    rows = _films(model, source) if film else answers(model, steps_of(model, source, literal))
     if output.json or form == "json":
-        found = [{name: value for name, value in row.items() if name != "shown"} for row in rows]
-        Output(json=True, quiet=output.quiet).result({"run": run, "predictions": found}, "")
+        Output(json=True, quiet=output.quiet).result({"run": run, "predictions": list(rows)}, "")
         return
-    for line in _csv(rows) if form == "csv" else _text(rows, model.layout.kind):
+    lines = {"words": _columns, "numbers": _lines, "frames": _intervals}[model.layout.kind]
+    for line in _csv(rows) if form == "csv" else lines(rows):
         print(line, flush=True)
 
 
@@ -63,6 +64,23 @@ def _words(source: str | None, literal: str | None) -> Iterator[Step]:
         yield Step(number, {"sequence": number, "row": row, "token": word}, word)
 
 
+def _films(model: TagTask, source: str | None) -> Iterator[Row]:
+    """The answer at each frame of each film, decoded as the model asks for it."""
+    from unrolled.data.film import find_films, open_film
+
+    if source is None or source == "-":
+        raise UsageError("this run reads films, so it needs a video file or a folder, not standard input or --literal.")
+    for path in find_films(source):
+        film = open_film(path, rate=model.layout.rate, size=model.layout.size)
+        heads: list[Row] = [{"film": path, "time": round(film.time(place), 3)} for place in range(len(film))]
+        if model.causal:
+            yield from _streamed(model, (Step(0, *pair) for pair in zip(heads, film.frames(), strict=True)))
+        else:
+            labels, probabilities = model.answer(film)
+            for head, label, found in zip(heads, labels, probabilities, strict=True):
+                yield _answer(model, head, label, found)
+
+
 def _rows(model: TagTask, source: str) -> Iterator[Step]:
     from unrolled.data.steps import step_stream
     from unrolled.data.text import text_lines
@@ -84,8 +102,7 @@ def answers(model: TagTask, steps: Iterable[Step]) -> Iterator[Row]:
         return
     for _, group in groupby(steps, key=lambda step: step.sequence):
         members = list(group)
-        sequence = model.reader.joined([step.value for step in members])
-        labels, probabilities = model.predict([sequence])[0], model.probabilities([sequence])[0]
+        labels, probabilities = model.answer(model.reader.joined([step.value for step in members]))
         for step, label, found in zip(members, labels, probabilities, strict=True):
             yield _answer(model, step.head, label, found)
 
@@ -123,18 +140,33 @@ class _Printer:
         return line
 
 
-def _text(rows: Iterable[Row], kind: str) -> Iterator[str]:
-    """Words with their labels as CoNLL columns; other steps a row each."""
+def _columns(rows: Iterable[Row]) -> Iterator[str]:
+    """Words with their labels as CoNLL columns."""
     before = None
     for row in rows:
-        if kind == "words":
-            if before not in (None, row["sequence"]):
-                yield ""
-            before = row["sequence"]
-            yield f"{row['token']}\t{row['label']}"
-        else:
-            name = f"{row['sequence']} " if "sequence" in row else ""
-            yield f"{name}row {row['row']}  {row['label']}  {row['probabilities'][str(row['label'])]:.1%}"
+        if before not in (None, row["sequence"]):
+            yield ""
+        before = row["sequence"]
+        yield f"{row['token']}\t{row['label']}"
+
+
+def _lines(rows: Iterable[Row]) -> Iterator[str]:
+    """A line for each row."""
+    for row in rows:
+        name = f"{row['sequence']} " if "sequence" in row else ""
+        yield f"{name}row {row['row']}  {row['label']}  {row['probabilities'][str(row['label'])]:.1%}"
+
+
+def _intervals(rows: Iterable[Row]) -> Iterator[str]:
+    """A line for each stretch of frames with one label, as soon as it is over: from, to the last frame, label."""
+    for (film, label), group in groupby(rows, key=lambda row: (row["film"], row["label"])):
+        times = [row["time"] for row in group]
+        yield f"{film}  {_clock(times[0])} to {_clock(times[-1])}  {label}  ({len(times)} frames)"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes // 60)}:{int(minutes % 60):02}:{rest:06.3f}"
 
 
 def class_lines(table: dict[str, dict[str, float]]) -> str:

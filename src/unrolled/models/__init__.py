@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unrolled.models.crf import ConditionalRandomField
 from unrolled.models.embedding import Embedding
+from unrolled.models.frames import FrameEncoder
 from unrolled.models.image import ImageEncoder
 from unrolled.models.language import LanguageNetwork
 from unrolled.models.sequence import SequenceNetwork
@@ -14,6 +15,7 @@ from unrolled.models.words import WordEncoder, Words
 __all__ = [
     "ConditionalRandomField",
     "Embedding",
+    "FrameEncoder",
     "ImageEncoder",
     "LanguageNetwork",
     "SequenceNetwork",

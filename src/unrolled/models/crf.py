@@ -22,7 +22,7 @@ class ConditionalRandomField(nn.Module):
         self.transitions = nn.Parameter(torch.zeros(labels, labels))
 
     def log_likelihood(self, emissions: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
-        """log p(y | x) of each row, (B,)."""
+        """Log p(y | x) of each row, (B,)."""
         self._check(emissions, lengths)
         if labels.shape != emissions.shape[:2]:
             raise ArgumentError(f"labels are {tuple(labels.shape)} for emissions {tuple(emissions.shape)}; give (B, T)")
@@ -37,7 +37,7 @@ class ConditionalRandomField(nn.Module):
         return score + (chosen * inside).sum(1) + (moves * inside[:, 1:]).sum(1)
 
     def log_partition(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """log Z = log sum_y exp(s(y)) of each row, (B,), by the forward algorithm."""
+        """Log Z = log sum_y exp(s(y)) of each row, (B,), by the forward algorithm."""
         inside = self._inside(emissions, lengths)
         alpha = self.start + emissions[:, 0]
         for t in range(1, emissions.shape[1]):

@@ -30,6 +30,8 @@ class StepInput(ABC):
     kind: ClassVar[str]
     limit: ClassVar[int] = 2**31
     """Most steps encoded at once in evaluation."""
+    batch_steps: ClassVar[int] = 2**31
+    """Most steps in a training batch."""
     width: int = 1
     """Features of a step that are not embedded words."""
 

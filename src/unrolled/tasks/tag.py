@@ -17,6 +17,7 @@ from unrolled.errors import ArgumentError, RunError
 from unrolled.models import TagNetwork, WordEncoder
 from unrolled.models.tagger import IGNORED
 from unrolled.tasks.events import Note
+from unrolled.tasks.film_input import FilmInput
 from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, TagOptions
@@ -54,14 +55,15 @@ class Windows:
     def of(cls, reader: StepInput, sequences: Sequence[Any], labels: Any, options: TagOptions, seed: int) -> Windows:
         """Pieces that cover every sequence."""
         pieces = []
+        window = options.window if options.window is not None else min(256, reader.limit)
         for place, sequence in enumerate(sequences):
-            count = -(-len(sequence) // options.window)
-            size = min(options.window, len(sequence))
+            count = -(-len(sequence) // window)
+            size = min(window, len(sequence))
             starts = np.linspace(0, len(sequence) - size, count).round()
             pieces += [(place, int(start), size) for start in starts]
         table = np.array(pieces, dtype=np.int64)
         # A few long sequences would otherwise be a single batch, and an epoch a single step.
-        size = max(1, min(options.batch_size, len(pieces) // _FEWEST_BATCHES))
+        size = max(1, min(options.batch_size, len(pieces) // _FEWEST_BATCHES, reader.batch_steps // window))
         return cls(reader, sequences, labels, LengthBatches(table[:, 2], size, seed), table, seed)
 
     def __len__(self) -> int:
@@ -208,14 +210,13 @@ class TagTask(TaskModel[TagExamples]):
         """Places, scores (B, T, K) and lengths (B,) of all sequences, those of similar length together."""
         self.module.eval()
         prepared = self.reader.prepare_all(inputs)
-        for rows in _groups([len(sequence) for sequence in prepared]):
-            features = [self._features(prepared[i]) for i in rows] if len(rows) == 1 else None
+        for rows in _groups([len(sequence) for sequence in prepared], min(_AT_ONCE, self.reader.batch_steps)):
             lengths = torch.tensor([len(prepared[i]) for i in rows], device=self.device)
-            if features is None:
-                batch = self.module.encode(_moved(self.reader.collate([prepared[i] for i in rows]), self.device))
+            if len(rows) == 1:
+                features = self._features(prepared[rows[0]])
             else:
-                batch = features[0]
-            yield rows, self.module.read(batch, lengths), lengths
+                features = self.module.encode(_moved(self.reader.collate([prepared[i] for i in rows]), self.device))
+            yield rows, self.module.read(features, lengths), lengths
 
     def _features(self, sequence: Any) -> Tensor:
         """Features (1, T, F) of one prepared sequence, encoded in parts where it is long."""
@@ -275,6 +276,13 @@ class TagTask(TaskModel[TagExamples]):
                 found[i] = row[: len(inputs[i])]
         return found
 
+    @torch.no_grad()
+    def answer(self, sequence: Any) -> tuple[list[Label], npt.NDArray[np.float64]]:
+        """The label and p(label) (T, K) of every step of one sequence."""
+        ((_, scores, lengths),) = self._scores([sequence])
+        labels = [self.classes[k] for k in self.module.decide(scores, lengths)[0].tolist()]
+        return labels, self.module.probabilities(scores.double(), lengths)[0].cpu().numpy()
+
     def _named(self, decided: Sequence[npt.NDArray[np.int64]]) -> list[list[str]]:
         return [[str(self.classes[k]) for k in row] for row in decided]
 
@@ -322,6 +330,8 @@ def check_options(options: TagOptions) -> None:
 
 def learn_input(examples: TagExamples, options: TagOptions) -> StepInput:
     """How the steps are read, learnt on the training part."""
+    if examples.layout.kind == "frames":
+        return FilmInput(examples.layout.rate, examples.layout.size)
     if examples.layout.kind == "numbers":
         return NumberInput.fit(examples.inputs, options.differences)
     size, minimum = options.vocabulary_size, options.minimum
@@ -337,6 +347,8 @@ def input_from_json(kind: str, data: dict[str, Any], vocabulary: Vocabulary | No
         return WordInput.from_json(data, vocabulary)
     if kind == "numbers" and vocabulary is None:
         return NumberInput.from_json(data)
+    if kind == "frames" and vocabulary is None:
+        return FilmInput.from_json(data)
     raise RunError(f"the data's schema does not describe steps of kind {kind!r}")
 
 
@@ -346,7 +358,7 @@ def _plan(reader: StepInput, options: TagOptions, outputs: int, vector: int | No
     rate = options.input_dropout if options.input_dropout is not None else 0.5 * text
     return NetworkPlan(
         program=program_of(options),
-        inputs=(vector or options.embedding) if text else reader.width,
+        inputs=reader.width if isinstance(reader, NumberInput) else vector or options.embedding,
         hidden=options.hidden,
         layers=options.layers,
         outputs=outputs,
@@ -368,11 +380,11 @@ def _padded_labels(rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places of sequences of similar length, so many that they have few steps together."""
+def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Places of sequences of similar length, so many that they have at most `most` steps together, or one."""
     rows: list[int] = []
     for place in np.argsort(lengths, kind="stable").tolist():
-        if rows and (len(rows) + 1) * lengths[place] > _AT_ONCE:
+        if rows and (len(rows) + 1) * lengths[place] > most:
             yield rows
             rows = []
         rows.append(place)

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.data import is_table, read_conll, read_steps, split_rows
+from unrolled.data.film import find_films, is_film, open_film
+from unrolled.data.film_labels import labels_file, read_film_labels
+from unrolled.data.problems import Problems
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.model import Parts, entry
 from unrolled.tasks.options import Common, TagOptions
@@ -26,10 +29,12 @@ class Layout:
     label: str | None = None
     sequence: str | None = None
     features: tuple[str, ...] = ()
+    rate: float = 0.0
+    size: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {"kind": self.kind, "label": self.label, "sequence": self.sequence, "features": list(self.features)}
+        return {**vars(self), "features": list(self.features)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Layout:
@@ -39,7 +44,12 @@ class Layout:
         if not all(isinstance(name, str) for name in features):
             raise RunError("the data's schema does not name the features")
         return cls(
-            entry(data, "kind", str), entry(data, "label", *text), entry(data, "sequence", *text), tuple(features)
+            entry(data, "kind", str),
+            entry(data, "label", *text),
+            entry(data, "sequence", *text),
+            tuple(features),
+            entry(data, "rate", float, int),
+            entry(data, "size", int),
         )
 
 
@@ -80,6 +90,8 @@ def read_examples(path: Path, layout: Layout, *, skip_bad: bool = False, group: 
             raise ArgumentError(f"group={group!r} needs a table with columns, and {path} has none; leave it out")
         data = read_conll(path, layout.label, skip_bad=skip_bad)
         return TagExamples(data.tokens, data.labels, layout, skipped=data.skipped)
+    if layout.kind == "frames":
+        return _films(path, layout, skip_bad=skip_bad, group=group)
     steps = read_steps(
         path, layout.label, sequence=layout.sequence, features=layout.features or None, skip_bad=skip_bad
     )
@@ -87,6 +99,22 @@ def read_examples(path: Path, layout: Layout, *, skip_bad: bool = False, group: 
     groups = group_column(path, group, [origin.row for origin in steps.origins])
     layout = replace(layout, features=steps.features)
     return TagExamples(steps.sequences, steps.labels, layout, groups, remarks, steps.skipped)
+
+
+def _films(path: Path, layout: Layout, *, skip_bad: bool, group: str | None) -> TagExamples:
+    """The film, or the films of a folder, with the label of each frame."""
+    if group is not None:
+        raise ArgumentError(f"group={group!r} needs a table with columns, and {path} has none; leave it out")
+    problems = Problems(skip_bad)
+    films, labels = [], []
+    for file in find_films(path):
+        try:
+            film = open_film(file, rate=layout.rate, size=layout.size)
+            labels.append(read_film_labels(labels_file(file), film, layout.label or "label"))
+            films.append(film)
+        except DataError as error:
+            problems.report(error)
+    return TagExamples(films, labels, layout, skipped=tuple(problems.found))
 
 
 def read_parts(path: Path, options: TagOptions, common: Common) -> Parts[TagExamples]:
@@ -97,6 +125,8 @@ def read_parts(path: Path, options: TagOptions, common: Common) -> Parts[TagExam
         parts_read.append(read_examples(file, layout, skip_bad=common.skip_bad, group=common.group))
         layout = parts_read[0].layout
     train = _joined(parts_read)
+    if not len(train):
+        raise DataError(f"none of it can be used, the first because of this: {train.skipped[0]}", path)
     test = None if common.test is None else read_examples(common.test, train.layout)
     if common.valid is not None:
         valid = read_examples(common.valid, train.layout)
@@ -123,6 +153,8 @@ def held_out(examples: TagExamples, share: float, common: Common) -> Parts[TagEx
 
 def kind_of(path: Path) -> str:
     """What a file's steps are, by its name."""
+    if is_film(path):
+        return "frames"
     return "numbers" if is_table(path) else "words"
 
 
@@ -134,6 +166,8 @@ def layout_of(paths: Sequence[Path], options: TagOptions) -> Layout:
         raise DataError(f"this file holds other steps than {files[0]}; give training files of one kind", unlike[0])
     if kind == "numbers":
         return Layout(kind, options.label or "label", options.sequence, options.features)
+    if kind == "frames":
+        return Layout(kind, options.label or "label", rate=options.rate, size=options.size)
     return Layout(kind, options.label)
 
 
@@ -143,9 +177,11 @@ def training_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file, or the tables or CoNLL files of a folder in the order of their names."""
-    if not path.is_dir():
+    """The file, or the films, or else the tables or CoNLL files, of a folder in the order of their names."""
+    if not path.is_dir() or is_film(path):
         return [path]
+    if any(is_film(entry) for entry in path.iterdir()):
+        return find_films(path)
     found = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     if not found:
         raise DataError("the folder holds no file; put tables or CoNLL files into it", path)

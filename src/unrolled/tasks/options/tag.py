@@ -25,7 +25,9 @@ class TagOptions(NetworkOptions):
     causal: bool = option(False, "on-line use: the answer at a step depends on nothing after it")
     bidirectional: bool = option(True, "read each sequence in both directions, unless causal")
     crf: bool = option(False, "a conditional random field over the labels, decoded by Viterbi's algorithm")
-    window: int = option(256, "most steps of a sequence read at once while training")
+    window: int | None = option(
+        None, "most steps of a sequence read at once while training; default: 256, of a film 64"
+    )
     characters: int = option(64, "hidden units of the layer that spells a word, in each direction; 0: words only")
     minimum: int = option(2, "words seen less often are known by their characters alone")
     vocabulary_size: int | None = option(None, "most words known")
