@@ -83,8 +83,8 @@ def _rows(
     absent: dict[str, str] = {}
     for library in libraries:
         reason = LIBRARIES[library].refuse(problem)
-        if reason is None and library not in NEEDED and waited[library] > pace.patience:
-            reason = f"its first runs have taken {waited[library]:.0f} s already"
+        if reason is None and LIBRARIES[library].compiles and waited[library] > pace.patience:
+            reason = f"it has compiled for {waited[library]:.0f} s already; --full waits for it"
         if reason is None:
             ready[library] = LIBRARIES[library].build(problem)
         else:

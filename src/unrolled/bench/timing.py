@@ -34,7 +34,7 @@ class Pace:
     - `longest`: a contestant whose turns have taken so many seconds sits the other rounds out.
     - `turn`: seconds that a turn lasts at least. The first run of a turn suffers from what the one before has left in
       the caches, and from its threads, which spin for a while; those that follow do not.
-    - `patience`: seconds that a contestant's first runs may take in a whole table before it is left out of the rest.
+    - `patience`: seconds in a whole table that one which compiles may take for it before it is left out of the rest.
     """
 
     rounds: int = 5

@@ -46,68 +46,75 @@ def text(result: Found, limit: float) -> str:
 
 @text.register
 def _(row: Row, limit: float) -> str:
-    title = f"{row.cell} {row.phase}  {row.shape}"
-    lines = [f"\n{title:<{WIDE}} least ms  median ms  x ours  GFLOP/s  of limit"]
-    for name, times in row.times.items():
-        speed = row.speed(name)
-        lines.append(
-            f"  {LABELS[name]:<{WIDE - 2}} {_ms(times.least):>8}  {_ms(times.median):>9}  {row.ratio(name):>6.2f}"
-            f"  {speed / 1e9:>7.1f}  {speed / limit:>8.1%}"
-        )
-    return "\n".join([*lines, *_absent(row.absent)])
+    lines = {
+        name: f"{_ms(times.least)} {_ms(times.median)} {row.ratio(name):>8.2f} {row.speed(name) / 1e9:>8.1f}"
+        f" {row.speed(name) / limit:>9.1%}"
+        for name, times in row.times.items()
+    }
+    return _block(f"{row.cell} {row.phase}  {row.shape}", "  least ms  median ms   x ours  GFLOP/s  of limit", lines)
 
 
 @text.register
 def _(row: Ragged, limit: float) -> str:
-    title = f"{row.cell} {row.phase}  {row.shape}, lengths 1 to {row.shape.steps}"
-    lines = [f"\n{title:<{WIDE}} {'full ms':>8}  ragged ms   share  (of the steps: {row.steps:.2f})"]
-    for name, times in row.ragged.items():
-        full = row.full[name].least
-        lines.append(f"  {LABELS[name]:<{WIDE - 2}} {_ms(full):>8}  {_ms(times.least):>9}  {row.share(name):>6.2f}")
-    return "\n".join(lines)
+    lines = {
+        name: f"{_ms(row.full[name].least)} {_ms(times.least)} {row.share(name):>8.2f}"
+        for name, times in row.ragged.items()
+    }
+    title = f"{row.cell} {row.phase}  {row.shape}, ragged"
+    return _block(title, f"   full ms  ragged ms    share  (of the steps: {row.steps:.2f})", lines)
 
 
 @text.register
 def _(row: Latency, limit: float) -> str:
+    lines = {
+        name: f"{1e6 * times.least:>10.1f} {1e6 * times.median:>10.1f} {times.least / row.times[OURS].least:>8.2f}"
+        for name, times in row.times.items()
+    }
     title = f"{row.cell}, one step  B={row.shape.batch} F={row.shape.input} H={row.shape.hidden}"
-    lines = [f"\n{title:<{WIDE}} least us  median us  x ours"]
-    for name, times in row.times.items():
-        ratio = times.least / row.times[OURS].least
-        lines.append(
-            f"  {LABELS[name]:<{WIDE - 2}} {1e6 * times.least:>8.1f}  {1e6 * times.median:>9.1f}  {ratio:>6.2f}"
-        )
-    return "\n".join([*lines, *_absent(row.absent)])
+    return _block(title, "  least us  median us   x ours", lines)
 
 
 @text.register
 def _(row: Cold, limit: float) -> str:
-    return (
-        f"\n{f'{row.cell}, new to this machine':<{WIDE}}  seconds until the first training pass is done\n"
-        f"  {'kernels compiled':<{WIDE - 2}} {row.compiled:>8.2f}\n"
-        f"  {'kernels from the cache on disk':<{WIDE - 2}} {row.loaded:>8.2f}"
-    )
+    lines = {"kernels compiled": f"{row.compiled:>10.2f}", "kernels from the cache on disk": f"{row.loaded:>10.2f}"}
+    return _block(f"{row.cell}, first training pass of a process", "   seconds", lines)
 
 
 @text.register
 def _(row: Busy, limit: float) -> str:
+    lines = {
+        name: f"{_ms(row.alone[name].median)} {_ms(times.median)} {row.slower(name):>8.2f}"
+        for name, times in row.beside.items()
+    }
     title = f"{row.cell} {row.phase}  {row.shape}"
-    lines = [f"\n{title:<{WIDE}} alone ms  beside ms  slower  (medians; beside: a process that keeps a core busy)"]
-    for name, times in row.beside.items():
-        alone = row.alone[name].median
-        lines.append(f"  {LABELS[name]:<{WIDE - 2}} {_ms(alone):>8}  {_ms(times.median):>9}  {row.slower(name):>6.2f}")
-    return "\n".join(lines)
+    return _block(title, "  alone ms  beside ms   slower  (medians; beside a process that keeps a core busy)", lines)
+
+
+def _block(title: str, columns: str, lines: Mapping[str, str]) -> str:
+    """A heading, and a line for each library."""
+    width = max(WIDE, len(title) + 1)
+    return "\n".join(
+        ["", f"{title:<{width}}{columns}", *(f"  {LABELS.get(k, k):<{width - 2}}{line}" for k, line in lines.items())]
+    )
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Geometric means over the shapes; a dash where a library has not run all of them."""
+    """Geometric means over the shapes, a dash where a library has not run all of them; and why some were not timed."""
     names = [name for name in LABELS if name != OURS and any(name in row.times for row in rows)]
     shapes = len({row.shape for row in rows})
-    title = f"times as long as ours, geometric mean over {shapes} shape{'s' * (shapes > 1)}"
-    lines = [f"\n{title:<{WIDE}}" + "".join(f" {LABELS[name]:>13}" for name in names)]
-    for cell, phase in dict.fromkeys((row.cell, row.phase) for row in rows):
-        chosen = [row for row in rows if (row.cell, row.phase) == (cell, phase)]
-        lines.append(f"  {f'{cell} {phase}':<{WIDE - 2}}" + "".join(f" {_mean(chosen, name):>13}" for name in names))
-    return "\n".join(lines)
+    chosen = {(r.cell, r.phase): [q for q in rows if (q.cell, q.phase) == (r.cell, r.phase)] for r in rows}
+    lines = {
+        f"{cell} {phase}": "".join(f"{_mean(found, name):>15}" for name in names)
+        for (cell, phase), found in chosen.items()
+    }
+    title = f"x ours, geometric mean of {shapes} shape{'s' * (shapes > 1)}"
+    return _block(title, "".join(f"{LABELS[name]:>15}" for name in names), lines) + _absent(rows)
+
+
+def _absent(rows: Sequence[Row]) -> str:
+    """Who was not timed, each reason once."""
+    reasons = dict.fromkeys((LABELS[name], reason) for row in rows for name, reason in row.absent.items())
+    return "".join(["\n\nnot timed" * bool(reasons), *(f"\n  {label:<15}{reason}" for label, reason in reasons)])
 
 
 def data(found: Sequence[Found], limit: float) -> dict[str, object]:
@@ -143,8 +150,4 @@ def _mean(rows: Sequence[Row], name: str) -> str:
 
 
 def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.3f}"
-
-
-def _absent(reasons: Mapping[str, str]) -> list[str]:
-    return [f"  {LABELS.get(name, name):<{WIDE - 2}}        -  {reason}" for name, reason in reasons.items()]
+    return f"{1e3 * seconds:>10.3f}"

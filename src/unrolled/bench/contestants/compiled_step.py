@@ -87,4 +87,4 @@ def _spoken_for() -> Iterator[None]:
             raise EngineError(f"torch.compile failed here ({reason})") from error
 
 
-LIBRARY = Library(_refuse, _build)
+LIBRARY = Library(_refuse, _build, compiles=True)

@@ -159,4 +159,4 @@ def _blocks(gates: Iterable[str], stacked: Any) -> dict[str, Any]:
     return dict(zip(names, jnp.split(stacked, len(names)), strict=True)) if names else {}
 
 
-LIBRARY = Library(_refuse, _build, _stepper)
+LIBRARY = Library(_refuse, _build, _stepper, compiles=True)

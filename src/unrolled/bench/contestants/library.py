@@ -31,8 +31,12 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Library:
-    """`refuse` says why it cannot take a problem here, or None; `build` and `stepper` are called only after that."""
+    """`refuse` says why it cannot take a problem here, or None; `build` and `stepper` are called only after that.
+
+    `compiles`: its first run compiles for so long that one may not want to wait for it.
+    """
 
     refuse: Callable[[Problem], str | None]
     build: Callable[[Problem], Contestant]
     stepper: Callable[[Problem], Stepper] | None = None
+    compiles: bool = False
