@@ -79,6 +79,17 @@ def test_a_sample_alone_is_what_it_is_in_a_batch(good: TranscribeTask, folder: P
         np.testing.assert_allclose(together[place], good.logs([clips.inputs[place]])[0], atol=1e-5)
 
 
+def test_nothing_is_ever_put_out_as_unknown(good: TranscribeTask, folder: Path) -> None:
+    with torch.no_grad():
+        before = good.module.output.bias.clone()
+        good.module.output.bias[good.vocabulary.unknown] += 50
+    clips = good.read_part(folder / "test.jsonl")
+    assert character_error_rate(clips.targets, good.transcribe(clips.inputs)) < 0.1
+    assert good.measure(clips)["loss"] < 1
+    with torch.no_grad():
+        good.module.output.bias.copy_(before)
+
+
 def test_loss_is_the_measured_one(good: TranscribeTask, folder: Path) -> None:
     options = TranscribeOptions(augment=0.0, batch_size=30)
     clips = good.read_part(folder / "test.jsonl")

@@ -106,8 +106,9 @@ def answer(
         for origin, text in zip(found.origins, answers, strict=True)
     ]
     if align:
+        unit = "steps" if model.signal.seconds(1) is None else "seconds"
         for row, scores in zip(rows, logs, strict=True):
-            row["symbols"] = _times(model, scores, row["text"])
+            row |= {"unit": unit, "symbols": _times(model, scores, row["text"])}
     metrics = model.rates(found.texts, answers) if all(found.texts) else {}
     as_json = Output(json=output.json or form == "json", quiet=output.quiet)
     lines = [table(rows)] if form == "csv" else [line for row in rows for line in _lines(row)]
@@ -133,8 +134,10 @@ def _times(model: TranscribeTask, logs: Numbers, text: str) -> list[Row]:
 def _lines(row: Row) -> Iterator[str]:
     where = f"{row['path']}, row {row['row']}" if row["row"] is not None else str(row["path"])
     yield f"{where}: {row['text']}"
+    places = 2 if row.get("unit") == "seconds" else 0
     for symbol in row.get("symbols", ()):
-        yield f"  {symbol['start']:8.2f} - {symbol['end']:8.2f}  {symbol['symbol']!r}  {symbol['score']:.2f}"
+        times = f"{symbol['start']:8.{places}f} - {symbol['end']:8.{places}f} {row['unit']}"
+        yield f"{times}  {symbol['symbol']!r}  log p {symbol['score']:.2f}"
 
 
 def _stream(model: TranscribeTask, source: str, search: Search, output: Output) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from unrolled.data import LengthBatches, Scaler, Vocabulary, build_vocabulary, pad_ids
 from unrolled.data.arrays import Numbers
@@ -202,11 +203,12 @@ class TranscribeTask(TaskModel[Clips]):
         """-log p(text) in nats for each symbol of it."""
         inputs, lengths, targets, counts = (part.to(self.device) for part in batch)
         logits, steps = self.module(inputs, lengths)
+        logits = self.without_unknown(logits)
         total = counts.sum()
         return LossOutput(ctc_cost(logits, steps, targets, counts, self.blank).sum() / total, int(total))
 
     def measure(self, examples: Clips) -> dict[str, float]:
-        """Of the likeliest path; `loss`, in nats a symbol, leaves out what is too short for its text."""
+        """Of the likeliest path; `loss`, in nats a symbol, leaves out texts that no path can spell."""
         logs = self.logs(examples.inputs)
         targets = self.vocabulary.encode_all(examples.targets)
         return {"loss": self._nats(logs, targets), **self.rates(examples.targets, self.read_out(logs))}
@@ -221,7 +223,7 @@ class TranscribeTask(TaskModel[Clips]):
         }
 
     def _nats(self, logs: Sequence[Logs], targets: Sequence[npt.NDArray[np.int64]]) -> float:
-        rows = [k for k, (a, b) in enumerate(zip(logs, targets, strict=True)) if len(a) >= steps_needed(b) and len(b)]
+        rows = [k for k, (one, ids) in enumerate(zip(logs, targets, strict=True)) if self._can_spell(len(one), ids)]
         total, count = 0.0, 0
         for start in range(0, len(rows), 64):
             some = rows[start : start + 64]
@@ -230,6 +232,17 @@ class TranscribeTask(TaskModel[Clips]):
             total += float(ctc_cost(scores, steps, ids, counts, self.blank).double().sum())
             count += int(counts.sum())
         return total / max(1, count)
+
+    def _can_spell(self, steps: int, ids: npt.NDArray[np.int64]) -> bool:
+        return steps >= steps_needed(ids) and not self._is_strange(ids)
+
+    def _is_strange(self, ids: npt.NDArray[np.int64]) -> bool:
+        return not len(ids) or bool((ids == self.vocabulary.unknown).any())
+
+    def without_unknown(self, logits: Tensor) -> Tensor:
+        """Logits (..., V) by which nothing is ever put out as unknown; not infinite, for the gradient's sake."""
+        unknown = torch.tensor([self.vocabulary.unknown], device=logits.device)
+        return logits.index_fill(-1, unknown, -100.0)
 
     @torch.no_grad()
     def logs(self, samples: Sequence[Numbers]) -> list[Logs]:
@@ -241,7 +254,7 @@ class TranscribeTask(TaskModel[Clips]):
             for some in LengthBatches([len(row) for row in rows], 32, 0, shuffle=False).epoch(0):
                 inputs, lengths = padded([rows[k] for k in some])
                 logits, steps = self.module(inputs.to(self.device), lengths.to(self.device))
-                logs = logits.float().log_softmax(-1).cpu().numpy()
+                logs = self.without_unknown(logits).float().log_softmax(-1).cpu().numpy()
                 found |= {int(k): logs[place, : steps[place]] for place, k in enumerate(some)}
         return [found[k] for k in range(len(rows))]
 
@@ -256,7 +269,7 @@ class TranscribeTask(TaskModel[Clips]):
     def align(self, logs: Logs, text: str) -> list[Span]:
         """The steps of the network at which each symbol of `text` is put out; raises ArgumentError."""
         ids = self.vocabulary.encode(text)
-        if (ids == self.vocabulary.unknown).any() or not len(ids):
+        if self._is_strange(ids):
             raise ArgumentError(f"{text!r} has a symbol that the model does not know, or none; give another text")
         return align(logs, ids.tolist(), self.blank)
 

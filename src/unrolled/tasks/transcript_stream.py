@@ -59,4 +59,4 @@ class TranscriptStream:
         steps = torch.from_numpy(self._rest[None, :count]).to(self.model.device)
         self._rest = self._rest[count:]
         logits, self._states = self.model.module.advance(steps, self._states)
-        self.reader.read(logits[0].float().log_softmax(-1).cpu().numpy())
+        self.reader.read(self.model.without_unknown(logits)[0].float().log_softmax(-1).cpu().numpy())

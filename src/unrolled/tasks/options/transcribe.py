@@ -34,6 +34,7 @@ class TranscribeOptions(TextOptions, NetworkOptions):
     causal: bool = option(False, "read in one direction only, so that a stream can be transcribed as it arrives")
     augment: float = option(1.0, "strength of the chance changes to what is trained on; 0: none")
     units: str = option("char", "what is put out", choices=("char", "word", "subword"))
+    lowercase: bool | None = option(None, "read and put out capital letters as small ones")
     hidden: int = option(128, "hidden units of a layer")
     layers: int = option(2, "recurrent layers")
     dropout: float = option(0.3, "share dropped between the layers and before the output")
