@@ -36,7 +36,7 @@ def test_each_word_has_a_picture_that_is_clear_where_the_model_looked(files: lis
     from unrolled.tasks.caption_page import caption_page
 
     given = [caption("a red <b>", 9), caption("blue", 16, seed=1)]
-    page = caption_page("The <title>", files, given)
+    page = caption_page("The <title>", files, given, corners=False)
     masks = images(page)
     assert len(masks) == 4
     for mask, looked in zip(masks, [*given[0].attention[:3], given[1].attention[0]], strict=True):
@@ -48,6 +48,17 @@ def test_each_word_has_a_picture_that_is_clear_where_the_model_looked(files: lis
     assert "<title>The &lt;title&gt;</title>" in page
     assert page.count("background-image: url(data:image/") == 2
     assert not re.search(r"https?://", page)
+
+
+def test_a_region_s_middle_may_be_the_corner_of_its_square(files: list[Path]) -> None:
+    from unrolled.tasks.caption_page import caption_page
+
+    looked = np.zeros((2, 9))
+    looked[0, 4] = 1
+    (mask,) = images(caption_page("x", files[:1], [Caption("a", 0.0, ("a",), looked)]))
+    rows, columns = np.nonzero(mask[..., 1] == 0)
+    assert mask.shape[:2] == (6, 6)
+    assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
 def test_regions_without_a_grid_and_files_that_are_not_there_are_left_out(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def predict_captions(
     if page is not None:
         from unrolled.tasks.caption_page import caption_page
 
-        page.write_text(caption_page(f"Captions by {run.name}", pictures.files, captions), encoding="utf-8")
+        corners = model.reader.features is None
+        written = caption_page(f"Captions by {run.name}", pictures.files, captions, corners=corners)
+        page.write_text(written, encoding="utf-8")
         output.note(f"page: {page}")
     as_json = Output(json=output.json or form == "json", quiet=output.quiet)
     lines = table(rows) if form == "csv" else "\n".join(f"{row['caption']}  {row['path']}" for row in rows)

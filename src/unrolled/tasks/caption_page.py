@@ -35,11 +35,12 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 0; } p { margin: 0 0 1
 """
 
 
-def caption_page(title: str, files: Sequence[Path], captions: Sequence[Caption]) -> str:
+def caption_page(title: str, files: Sequence[Path], captions: Sequence[Caption], *, corners: bool = True) -> str:
     """HTML with a part for each picture; a word's picture is dark where the model did not look.
 
-    A file that is not there (features computed beforehand) is left out of its part. Raises DataError for one that
-    cannot be read.
+    With `corners` the middle of a region is the upper left corner of its square, as where convolutions with stride 2
+    make them. A file that is not there (features computed beforehand) is left out of its part. Raises DataError for one
+    that cannot be read.
     """
     pictures = [read_image(file, SIDE) if file.exists() else None for file in files]
     style = _STYLE + "".join(
@@ -48,7 +49,7 @@ def caption_page(title: str, files: Sequence[Path], captions: Sequence[Caption])
         if pixels is not None
     )
     parts = [
-        _part(k, file, caption, seen=pixels is not None)
+        _part(k, file, caption, seen=pixels is not None, corners=corners)
         for k, (file, caption, pixels) in enumerate(zip(files, captions, pictures, strict=True))
     ]
     return (
@@ -60,11 +61,11 @@ def caption_page(title: str, files: Sequence[Path], captions: Sequence[Caption])
     )
 
 
-def _part(number: int, file: Path, caption: Caption, *, seen: bool) -> str:
+def _part(number: int, file: Path, caption: Caption, *, seen: bool, corners: bool) -> str:
     whole = f'<div class="whole p{number}" role="img" aria-label="{escape(caption.text)}"></div>' if seen else ""
     looks = []
     for unit, looked in zip(caption.units, caption.attention, strict=False):
-        mask = _mask(looked)
+        mask = _mask(looked, corners=corners)
         if mask is not None:
             tile = f'<div class="look p{number}"><img src="{mask}" alt=""></div>'
             looks.append(f"<figure>{tile}<figcaption>{escape(unit)}</figcaption></figure>")
@@ -75,13 +76,15 @@ def _part(number: int, file: Path, caption: Caption, *, seen: bool) -> str:
     )
 
 
-def _mask(looked: npt.NDArray[np.floating]) -> str | None:
+def _mask(looked: npt.NDArray[np.floating], *, corners: bool) -> str | None:
     """A shade over a picture (R,), clear where most was looked at; None where the regions are no square grid."""
     side = math.isqrt(len(looked))
     if side * side != len(looked):
         return None
     shade = _DARKEST * (1 - looked.reshape(side, side) / max(float(looked.max()), 1e-12))
-    black = np.zeros((side, side, 2), dtype=np.uint8)
+    if corners:  # half a square up and to the left
+        shade = np.pad(shade.repeat(2, 0).repeat(2, 1)[1:, 1:], ((0, 1), (0, 1)), mode="edge")
+    black = np.zeros((*shade.shape, 2), dtype=np.uint8)
     black[..., 1] = np.round(255 * shade)
     return _encoded(Image.fromarray(black), "PNG")
 
