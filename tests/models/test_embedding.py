@@ -56,3 +56,14 @@ def test_errors_name_the_fault() -> None:
         Embedding(WORDS, SIZE, word_dropout=1)
     with pytest.raises(ArgumentError, match="encode the data with the vocabulary"):
         Embedding(WORDS, SIZE)(ids() + WORDS)
+
+
+def test_positions_add_a_vector_for_each_place() -> None:
+    torch.manual_seed(0)
+    embedding = Embedding(7, 4, positions=3)
+    ids = torch.randint(0, 7, (2, 5))
+    assert embedding.positions is not None
+    places = embedding.positions[[0, 1, 2, 2, 2]]
+    torch.testing.assert_close(embedding(ids), embedding.weight[ids] + places)
+    with pytest.raises(ArgumentError, match="the embedding is 7 x 4 with 0 positions, but all need at least 1"):
+        Embedding(7, 4, positions=0)

@@ -19,6 +19,7 @@ class Embedding(nn.Module):
     - `dropout`: while training, the vectors of whole words are zero throughout a batch (Gal and Ghahramani 2016).
     - `word_dropout`: while training, single tokens are read as the unknown word, so that its vector is learned too
       (in the manner of Iyyer et al. 2015).
+    - `positions`: add a vector for each of so many places, the last one for all places after it (Gehring et al. 2017).
 
     Raises ArgumentError for sizes below 1 and for ids that are not whole numbers from 0 to V - 1.
     """
@@ -32,12 +33,16 @@ class Embedding(nn.Module):
         trainable: bool = True,
         dropout: float = 0.0,
         word_dropout: float = 0.0,
+        positions: int | None = None,
     ) -> None:
         super().__init__()
         check_rate("dropout", dropout)
         check_rate("word_dropout", word_dropout)
-        if vocabulary_size < 1 or embedding_size < 1:
-            raise ArgumentError(f"the embedding is {vocabulary_size} x {embedding_size}, but both need at least 1.")
+        if min(vocabulary_size, embedding_size, 1 if positions is None else positions) < 1:
+            places = "" if positions is None else f" with {positions} positions"
+            raise ArgumentError(
+                f"the embedding is {vocabulary_size} x {embedding_size}{places}, but all need at least 1."
+            )
         shape = (vocabulary_size, embedding_size)
         if vectors is not None and tuple(vectors.shape) != shape:
             raise ArgumentError(f"vectors have the shape {tuple(vectors.shape)}, but the embedding needs {shape}.")
@@ -45,6 +50,9 @@ class Embedding(nn.Module):
         self.weight = nn.Parameter(start, requires_grad=trainable)
         self.dropout = dropout
         self.word_dropout = word_dropout
+        self.positions = None
+        if positions is not None:
+            self.positions = nn.Parameter(start.std() * torch.randn(positions, embedding_size))
 
     def forward(self, ids: Tensor) -> Tensor:
         check_ids(ids, len(self.weight))
@@ -53,7 +61,11 @@ class Embedding(nn.Module):
             ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNKNOWN)
         if self.training and self.dropout:
             weight = weight * functional.dropout(weight.new_ones(len(weight), 1), self.dropout)
-        return functional.embedding(ids, weight)
+        found = functional.embedding(ids, weight)
+        if self.positions is None:
+            return found
+        places = torch.arange(ids.shape[1], device=ids.device).clamp(max=len(self.positions) - 1)
+        return found + self.positions[places]
 
     def extra_repr(self) -> str:
         said = [f"{self.weight.shape[0]} x {self.weight.shape[1]}"]

@@ -84,7 +84,11 @@ class ClassifyTask(SequenceTask):
     @classmethod
     def settle(cls, options: ClassifyOptions, parts: Parts[Examples]) -> ClassifyOptions:
         train = parts.train
-        return options.for_kind(_layout(train, options).kind, len(train) + len(parts.valid or ()))
+        reading = _layout(train, options)
+        if options.positions is None:
+            cut_alike = reading.kind == "dna" and len({len(text) for text in train.inputs}) == 1
+            options = replace(options, positions=cut_alike)
+        return options.for_kind(reading.kind, len(train) + len(parts.valid or ()))
 
     @classmethod
     def build(cls, parts: Parts[Examples], options: ClassifyOptions, start: TaskModel[Any] | None = None) -> Self:
@@ -99,6 +103,8 @@ class ClassifyTask(SequenceTask):
             inputs = [_spelled(text, reading.kmer) for text in inputs]
         made = make(inputs, options, len(classes), start)
         plan = replace(made.plan, inputs=2 * made.plan.inputs) if marks else made.plan
+        if options.positions and made.vocabulary is not None:
+            plan = replace(plan, positions=max(map(len, made.vocabulary.encode_all(inputs))))
         model = cls(plan, made.vocabulary, made.scaler, classes=classes, several=several, reading=reading, marks=marks)
         model.use_vectors(made.vectors)
         model.notes = made.notes

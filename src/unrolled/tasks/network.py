@@ -41,6 +41,7 @@ class NetworkPlan:
     convolutions: int | None = None
     kernel: int = 9
     stride: int = 1
+    positions: int | None = None
     regularisation: Regularisation = Regularisation()
 
     def front(self) -> Convolutions | None:
@@ -126,6 +127,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "convolutions": (int, type(None)),
     "kernel": (int,),
     "stride": (int,),
+    "positions": (int, type(None)),
 }
 
 

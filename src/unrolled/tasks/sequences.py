@@ -116,6 +116,7 @@ class SequenceTask(TaskModel[Examples]):
                 vectors=vectors,
                 trainable=not plan.frozen_embedding,
                 word_dropout=plan.word_dropout,
+                positions=plan.positions,
             )
         recurrent = plan.recurrent()
         pooling = Pooling(plan.pooling or "last", recurrent.output_size, bidirectional=plan.bidirectional)

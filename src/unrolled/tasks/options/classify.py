@@ -38,11 +38,14 @@ class ClassifyOptions(SequenceOptions):
     hop: float = option(0.01, "seconds from one step of sound to the next")
     kmer: int = option(1, "letters of DNA that are read at once, at every place")
     both_strands: bool = option(False, "read DNA on both strands: learn from both, answer with the mean of both")
+    positions: bool | None = option(
+        None, "learn a vector for each place of text or DNA; default: DNA of one length, as cut around a point"
+    )
     augment: float = option(None, "strength of random changes while training, 0 to 2; default: series 1, else 0")
     class_weights: str = option("none", "weight of each class in the loss", choices=("none", "balanced"))
     cell: str = option("gru", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
     hidden: int = option(None, "hidden units of a layer; default: text 128, else 64")
-    convolutions: int = option(None, "layers of convolution in front; default: text none, DNA 2, sound and series 3")
+    convolutions: int = option(None, "layers of convolution in front; default: text none, DNA 1, sound and series 3")
     kernel: int = option(None, "steps that a convolution sees; default: sound 5, else 9")
     stride: int = option(None, "steps that each convolution makes one of; default: sound 2, else 1")
     embedding: int = option(None, "numbers that stand for one unit of text or DNA; default: text 256, DNA 16")
@@ -84,7 +87,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "batch_size": 16, "input_dropout": 0.0,
     },
     "dna": {
-        "augment": 0.0, "hidden": 64, "convolutions": 2, "kernel": 9, "stride": 1, "embedding": 16, "dropout": 0.5,
+        "augment": 0.0, "hidden": 64, "convolutions": 1, "kernel": 9, "stride": 1, "embedding": 16, "dropout": 0.5,
         "batch_size": 64, "input_dropout": 0.0, "word_dropout": 0.0, "lowercase": False,
     },
 }  # fmt: skip
