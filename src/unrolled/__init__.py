@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unrolled.layers.unroll import unroll
     from unrolled.tasks import Captioner, Classifier, Forecaster, LanguageModel, Regressor, Tagger, load
     from unrolled.tasks.estimators.transcriber import Transcriber
+    from unrolled.tasks.estimators.translator import Translator
 
 _HOME = {
     "Cell": "unrolled.cell",
@@ -49,6 +50,7 @@ _HOME = {
     "Regressor": "unrolled.tasks",
     "Tagger": "unrolled.tasks",
     "Transcriber": "unrolled.tasks",
+    "Translator": "unrolled.tasks",
     "load": "unrolled.tasks",
 }
 _MODULES = ("cells", "errors", "nn")
@@ -71,6 +73,7 @@ __all__ = [
     "Structure",
     "Tagger",
     "Transcriber",
+    "Translator",
     "Weights",
     "__version__",
     "accelerate",

@@ -26,6 +26,7 @@ COMMANDS = {
     "reorder": "Put jumbled words into their likeliest order.",
     "score": "Say how likely a language model finds each text.",
     "transcribe": "Write down what a sound, pen strokes or a picture of a line says.",
+    "translate": "Translate texts, or standard input line by line.",
     "embed": "Turn each text into a vector.",
     "cells": "List the cells, or print the equations of one.",
     "bench": "Time the engines on this machine.",

@@ -40,22 +40,30 @@ def predict(
     output: Output = Output(),
 ) -> None:
     """Answer for a text, a file or standard input: labels with probabilities, or numbers."""
-    model = open_as(run, "predict", "classify", "regress", "transcribe", "forecast", "tag", "caption")
+    model = open_as(run, "predict", "classify", "regress", "forecast", "tag", "transcribe", "caption", "translate")
     if model.task == "tag":
         from unrolled.cli.tagging import predict_steps
 
         predict_steps(model, run, source, literal, form, output)
-        return
-    if model.task == "forecast":
-        from unrolled.cli.forecasting import forecast
-
-        forecast(model, run, source, literal, form, output)
         return
     if model.task == "transcribe":
         from unrolled.cli.transcribe import answer
         from unrolled.tasks.transcribe import GREEDY
 
         answer(model, run, source, GREEDY, output, form=form)
+        return
+    if model.task == "translate":
+        from unrolled.cli import translate
+
+        if source == "-" and literal is None and form == "text":
+            translate.converse(model, model.search, output)
+        else:
+            translate.answer(model, run, source, output, model.search, literal=literal, column=column, form=form)
+        return
+    if model.task == "forecast":
+        from unrolled.cli.forecasting import forecast
+
+        forecast(model, run, source, literal, form, output)
         return
     if model.task == "caption":
         from unrolled.cli.captioning import predict_captions
@@ -109,7 +117,7 @@ def _flat(row: Row) -> Row:
 
 
 def _line(row: Row) -> str:
-    what = row["text"] if "text" in row else f"sequence {row['sequence']}"
+    what = row["text"] if "text" in row else row.get("name") or f"sequence {row['sequence']}"
     if "values" in row:
         return "  ".join([*(f"{name} {number:.6g}" for name, number in row["values"].items()), what])
     likely = row["labels"] if "labels" in row else [row["label"]]

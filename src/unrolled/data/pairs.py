@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unrolled.data.documents import Documents, Origin, table_documents
 from unrolled.data.problems import Problems, listed
 from unrolled.data.table import is_table, read_table
 from unrolled.data.text import decode_text, opened, suffix_of
@@ -66,6 +67,30 @@ def read_pairs(path: str | Path, columns: PairColumns = PairColumns(), *, skip_b
         raise DataError("no pair could be used; give at least one text with its translation", path)
     rows, sources, targets = map(list, zip(*good, strict=True))
     return Pairs(path, sources, targets, rows, names, tuple(problems.found))
+
+
+def read_sources(path: str | Path, columns: PairColumns = PairColumns()) -> Documents:
+    """The texts to translate: the source column of a file laid out as for training, which needs no other column.
+
+    Raises DataError as `read_pairs` does.
+    """
+    path = Path(path)
+    problems = Problems()
+    if suffix_of(path) != ".tsv":
+        table = read_table(path)
+        return table_documents(table, columns.source or table.columns[0], problems)
+    lines = ((row, line.split("\t")) for row, line in _lines(path, problems) if line.strip())
+    head = [name.strip() for name in next(lines, (0, [""]))[1]] if columns.header else []
+    place = _place(head, columns.source, 0, path) if columns.header else 0
+    found = []
+    for row, cells in lines:
+        text = cells[place].strip() if len(cells) > place else ""
+        if not text:
+            raise DataError("the text is empty; write it there or take the line out", path, row)
+        found.append((text, Origin(path, row)))
+    if not found:
+        raise DataError("there is no text to translate; give at least one line", path)
+    return Documents([text for text, _ in found], [origin for _, origin in found])
 
 
 _Records = Iterator[tuple[int, str, str]]

@@ -82,20 +82,22 @@ class TranslationNetwork(nn.Module):
         *,
         label_smoothing: float = 0.0,
         sampling: float = 0.0,
-        reduction: str = "mean",
     ) -> Tensor:
         """Cross-entropy in nats of targets (B, T), given what comes before each, inputs (B, T), and the source.
 
         `source` is ids (B, S) and lengths (B,); targets of -100 do not count. `sampling` is the chance that an input is
         replaced by what the network itself says there (scheduled sampling, Bengio et al. 2015).
         """
+        vectors = self.vectors(source, inputs, sampling=sampling)
+        return self.output.cost(self._drop(vectors), targets, label_smoothing=label_smoothing)
+
+    def vectors(self, source: tuple[Tensor, Tensor], inputs: Tensor, *, sampling: float = 0.0) -> Tensor:
+        """The attentional vectors f (B, T, F), of which `output` makes the scores of what follows each input."""
         memory, start = self.encode(*source)
         if self.input_feeding or sampling:
-            vectors = self._stepwise(inputs, memory, start, sampling)
-        else:
-            embedded = self._drop(self.target(inputs))
-            vectors = self._look(self.decoder(embedded, start.state)[0], memory)[0]
-        return self.output.cost(self._drop(vectors), targets, reduction=reduction, label_smoothing=label_smoothing)
+            return self._stepwise(inputs, memory, start, sampling)
+        embedded = self._drop(self.target(inputs))
+        return self._look(self.decoder(embedded, start.state)[0], memory)[0]
 
     def step(self, ids: Tensor, memory: Memory, writing: Writing) -> tuple[Tensor, Tensor, Writing]:
         """One token a row, ids (B,) -> log p of the next (B, V), where it looked (B, S), and what to go on from."""

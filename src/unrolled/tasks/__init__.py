@@ -5,11 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, NetworkOptions, RegressOptions
+from unrolled.tasks.options import (
+    ClassifyOptions,
+    Common,
+    ForecastOptions,
+    LanguageOptions,
+    NetworkOptions,
+    RegressOptions,
+    TagOptions,
+)
 from unrolled.tasks.options.caption import CaptionOptions
-from unrolled.tasks.options.forecast import ForecastOptions
-from unrolled.tasks.options.tag import TagOptions
 from unrolled.tasks.options.transcribe import TranscribeOptions
+from unrolled.tasks.options.translate import TranslateOptions
 from unrolled.tasks.registry import TASKS, Task
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.estimators.regressor import Regressor
     from unrolled.tasks.estimators.tagger import Tagger
     from unrolled.tasks.estimators.transcriber import Transcriber
+    from unrolled.tasks.estimators.translator import Translator
     from unrolled.tasks.model import TaskModel
     from unrolled.tasks.run import open_run
     from unrolled.tasks.training import RunResult
@@ -34,6 +42,7 @@ _HOME = {
     "Tagger": "unrolled.tasks.estimators.tagger",
     "RunResult": "unrolled.tasks.training",
     "Transcriber": "unrolled.tasks.estimators.transcriber",
+    "Translator": "unrolled.tasks.estimators.translator",
     "TaskModel": "unrolled.tasks.model",
     "load": "unrolled.tasks.estimators",
     "open_run": "unrolled.tasks.run",
@@ -60,6 +69,8 @@ __all__ = [
     "TaskModel",
     "TranscribeOptions",
     "Transcriber",
+    "TranslateOptions",
+    "Translator",
     "load",
     "open_run",
 ]

@@ -11,6 +11,7 @@ from unrolled.tasks.options import ClassifyOptions, Common, LanguageOptions, Net
 from unrolled.tasks.options.caption import CaptionOptions
 from unrolled.tasks.options.forecast import ForecastOptions
 from unrolled.tasks.options.transcribe import TranscribeOptions
+from unrolled.tasks.options.translate import TranslateOptions
 
 if TYPE_CHECKING:
     from unrolled.tasks.events import Event
@@ -95,11 +96,11 @@ TASKS: dict[str, Task] = {
             "unrolled.tasks.estimators.captioner:Captioner",
         ),
         Task(
-            "tag",
-            "learn a label for every step: words, rows of numbers, frames of a film",
-            TagOptions,
-            "unrolled.tasks.tag:TagTask",
-            "unrolled.tasks.estimators.tagger:Tagger",
+            "forecast",
+            "learn the next values of one series in time, or of many, with how sure they are",
+            ForecastOptions,
+            "unrolled.tasks.forecast:ForecastTask",
+            "unrolled.tasks.estimators.forecaster:Forecaster",
         ),
         Task(
             "transcribe",
@@ -109,11 +110,18 @@ TASKS: dict[str, Task] = {
             "unrolled.tasks.estimators.transcriber:Transcriber",
         ),
         Task(
-            "forecast",
-            "learn the next values of one series in time, or of many, with how sure they are",
-            ForecastOptions,
-            "unrolled.tasks.forecast:ForecastTask",
-            "unrolled.tasks.estimators.forecaster:Forecaster",
+            "translate",
+            "learn to translate texts from pairs of them",
+            TranslateOptions,
+            "unrolled.tasks.translate:TranslateTask",
+            "unrolled.tasks.estimators.translator:Translator",
+        ),
+        Task(
+            "tag",
+            "learn a label for every step: words, rows of numbers, frames of a film",
+            TagOptions,
+            "unrolled.tasks.tag:TagTask",
+            "unrolled.tasks.estimators.tagger:Tagger",
         ),
     )
 }

@@ -72,6 +72,10 @@ class Vocabulary(ABC):
         """Every token by id, as `token` shows it."""
         return [self.token(index) for index in range(len(self))]
 
+    def pieces(self, text: str) -> list[str]:
+        """What each id of `encode(text)` stands for in the text, the unknown ones too."""
+        return [self.token(index) for index in self.encode(text).tolist()]
+
     def encode_all(self, texts: Iterable[str]) -> list[Ids]:
         """`encode` of each text."""
         return [self.encode(text) for text in texts]

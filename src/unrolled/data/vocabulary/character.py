@@ -47,6 +47,9 @@ class CharVocabulary(Vocabulary):
         encoded: Ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
         return encoded
 
+    def pieces(self, text: str) -> list[str]:
+        return list(text.lower() if self.lowercase else text)
+
     def decode(self, ids: Iterable[int]) -> str:
         array = self.checked(ids)
         shown = array[(array == self.unknown) | (array >= self.first)]

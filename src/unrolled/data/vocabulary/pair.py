@@ -39,6 +39,9 @@ class PairVocabulary(Vocabulary):
     def encode_all(self, texts: Iterable[str]) -> list[Ids]:
         return self.source.encode_all(texts)
 
+    def pieces(self, text: str) -> list[str]:
+        return self.source.pieces(text)
+
     def decode(self, ids: Iterable[int]) -> str:
         return self.target.decode(ids)
 

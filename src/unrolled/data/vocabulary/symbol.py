@@ -45,6 +45,9 @@ class SymbolVocabulary(Vocabulary):
     def encode(self, text: str) -> Ids:
         return np.array([self._ids.get(symbol, self.unknown) for symbol in split_symbols(text)], dtype=np.int64)
 
+    def pieces(self, text: str) -> list[str]:
+        return split_symbols(text)
+
     def decode(self, ids: Iterable[int]) -> str:
         decoder = self.decoder()
         return "".join([decoder.push(index) for index in self.checked(ids).tolist()])

@@ -81,6 +81,9 @@ class WordVocabulary(Vocabulary):
             ids[place] = self._forms.get(words[place].strip(_JOINER), self.unknown)
         return ids
 
+    def pieces(self, text: str) -> list[str]:
+        return [word.strip(_JOINER) for word in split_words(text.lower() if self.lowercase else text)]
+
     def decode(self, ids: Iterable[int]) -> str:
         decoder = _WordDecoder(self)
         return "".join([decoder.shown(index) for index in self.checked(ids).tolist()])

@@ -24,6 +24,7 @@ from unrolled.tasks.options.shared import (
 )
 from unrolled.tasks.options.tag import TagOptions
 from unrolled.tasks.options.transcribe import TranscribeOptions
+from unrolled.tasks.options.translate import TranslateOptions
 
 __all__ = [
     "RESUMABLE",
@@ -40,6 +41,7 @@ __all__ = [
     "TagOptions",
     "TextOptions",
     "TranscribeOptions",
+    "TranslateOptions",
     "changed",
     "check_counts",
     "option",
