@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 Find = Callable[[str], ModuleType]
-SCRIPTS = ("shakespeare", "sentiment", "surnames", "memory", "tasks", "engines")
+SCRIPTS = ("shakespeare", "sentiment", "surnames", "memory", "copying", "mnist1d", "tasks", "engines")
 
 
 @pytest.fixture
@@ -65,14 +65,57 @@ def test_surnames(benchmark_named: Find, tmp_path: Path) -> None:
 def test_memory(benchmark_named: Find, tmp_path: Path) -> None:
     result = run(benchmark_named("memory"), "memory", tmp_path)
     check(result, tmp_path)
-    assert [row[0] for row in result["table"]["rows"]] == ["rnn", "lstm", "gru"]
+    kinds = [(200, "rnn"), (200, "lstm"), (200, "gru"), (600, "lstm"), (600, "gru")]
+    assert [tuple(row[:2]) for row in result["table"]["rows"]] == kinds
+
+
+def test_copying(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("copying"), "copying", tmp_path)
+    check(result, tmp_path)
+    assert [row[0] for row in result["table"]["rows"]] == ["lstm", "gru"]
+
+
+def test_mnist1d(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("mnist1d"), "mnist1d", tmp_path)
+    check(result, tmp_path)
+    assert [row[0] for row in result["table"]["rows"]] == ["lstm", "gru"]
+
+
+def test_copy_memory_and_what_chance_makes_of_it(benchmark_named: Find) -> None:
+    copying = benchmark_named("copying")
+    inputs, targets = copying.copying(7, 30, np.random.default_rng(1))
+    assert inputs.shape == targets.shape == (7, 50)
+    assert (targets[:, -10:] == inputs[:, :10]).all()
+    assert (targets[:, :-10] == copying.BLANK).all()
+    assert (inputs[:, 10:39] == copying.BLANK).all()
+    assert (inputs[:, 39] == copying.SIGN).all()
+    assert (inputs[:, 40:] == copying.BLANK).all()
+    assert len(inputs[:, :10].unique()) > 5
+    options = importlib.import_module("argparse").Namespace(pause=1000, steps=100)
+    pauses = [copying.pause_at(step, options) for step in range(100)]
+    assert (pauses[0], pauses[35], pauses[70], pauses[99]) == (10, 100, 1000, 1000)
+    assert pauses == sorted(pauses)
+
+
+def test_series_are_moved_scaled_and_made_noisy(benchmark_named: Find) -> None:
+    mnist1d = benchmark_named("mnist1d")
+    rng = np.random.default_rng(4)
+    series = rng.normal(size=(50, 40)).astype(np.float32)
+    found = mnist1d.varied(series, rng)
+    assert found.dtype == np.float32
+    likeness = [
+        [np.corrcoef(np.roll(a, shift), b)[0, 1] for shift in range(40)] for a, b in zip(series, found, strict=True)
+    ]
+    assert (np.max(likeness, axis=1) > 0.97).all()
+    assert len(set(np.argmax(likeness, axis=1))) > 15
+    assert 0.05 < np.std(found.std(1) / series.std(1)) < 0.2
 
 
 def test_the_adding_problem_and_what_chance_makes_of_it(benchmark_named: Find) -> None:
-    memory = benchmark_named("memory")
-    batches = memory.FreshBatches(steps=20, seed=3)
+    memory, fresh = benchmark_named("memory"), benchmark_named("fresh")
+    batches = fresh.FreshBatches(lambda rng, step: memory.adding(50, 20, rng), seed=3)
     inputs, sums = next(batches.epoch(2, start=4))
-    assert inputs.shape == (memory.BATCH, 20, 2)
+    assert inputs.shape == (50, 20, 2)
     marks = inputs[..., 1]
     assert (marks[:, :10].sum(1) == 1).all()
     assert (marks[:, 10:].sum(1) == 1).all()
@@ -80,6 +123,7 @@ def test_the_adding_problem_and_what_chance_makes_of_it(benchmark_named: Find) -
     again, other = next(batches.epoch(2, start=4))[0], next(batches.epoch(2, start=5))[0]
     assert (again == inputs).all()
     assert not (other == inputs).all()
+    assert len(list(batches.epoch(0))) == len(batches)
     _, many = memory.adding(20_000, 20, np.random.default_rng(0))
     assert float((many - 1).square().mean()) == pytest.approx(memory.CHANCE, rel=0.05)
 
@@ -132,5 +176,5 @@ def test_the_page_of_results_is_what_the_results_say(benchmark_named: Find) -> N
 
 
 def test_every_script_is_tested() -> None:
-    helpers = {"reporting", "pictures", "row", "summary"}
+    helpers = {"fresh", "reporting", "pictures", "row", "summary"}
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == {*SCRIPTS, *helpers}
