@@ -14,7 +14,7 @@ _CLEAR = 0.3
 
 
 def find_seasons(lines: Sequence[Exact]) -> tuple[int, ...]:
-    """Steps of the shortest season (T,) that stands out, and of a longer one that fits better; empty for none.
+    """Steps of the shortest season of lines (T,) that stands out, and of a longer one above it; empty for none.
 
     The mean over lines of the autocorrelation of what a straight line leaves, where it has a peak of at least 0.3.
     """
@@ -31,9 +31,17 @@ def find_seasons(lines: Sequence[Exact]) -> tuple[int, ...]:
     peaks = [lag for lag in peaks if r[lag] - r[1:lag].min() > 0.1]
     if not peaks:
         return ()
-    best = max(peaks, key=lambda lag: r[lag])
-    first = next(lag for lag in peaks if r[lag] >= 0.6 * r[best])
-    return (first, best) if best >= 2 * first and r[best] > r[first] + 0.02 else (first,)
+    most = max(r[lag] for lag in peaks)
+    first = next(lag for lag in peaks if r[lag] >= 0.6 * most)
+    # Of the multiples of a season one is higher than those beside it only where there is a longer season too.
+    margin = max(0.02, 2 / sum(map(len, chosen)) ** 0.5)
+    longer = [
+        lag
+        for lag in range(2 * first, longest - first, first)
+        if r[lag] > max(r[lag - first], r[lag + first]) + margin or (lag == 2 * first and r[lag] > r[first] + margin)
+    ]
+    longer = [lag for lag in longer if r[lag] >= _CLEAR]
+    return (first, max(longer, key=lambda lag: r[lag])) if longer else (first,)
 
 
 def _autocorrelation(line: Exact, longest: int) -> Exact | None:

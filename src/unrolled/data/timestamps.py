@@ -200,7 +200,8 @@ def common_step(series: Sequence[Ids], digits: int | None, path: Path) -> Step:
     same_place = all((times == _of_months(_months(times), int(times[0]))).all() for times in series)
     if commonest >= 28 * DAY and same_place and monthly.min() > 0:
         return Step("month", int(Counter(monthly.tolist()).most_common(1)[0][0]), min(digits, 10))
-    if commonest == DAY and all((((t // DAY) + 3) % 7 < 5).all() for t in series) and differences.max() >= 3 * DAY:
+    weekdays = commonest == DAY and 2 * count >= len(differences)
+    if weekdays and all((((t // DAY) + 3) % 7 < 5).all() for t in series) and differences.max() >= 3 * DAY:
         return Step("weekday", 1, digits)
     return Step("second", _frequent(commonest, count, len(differences), path), digits)
 

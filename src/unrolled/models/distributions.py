@@ -215,7 +215,7 @@ def _positive(x: Tensor) -> Tensor:
 def _student_table() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """1 / freedom (N,), ranks (R,), and the standard quantiles (N, R), by quadrature."""
     inverse = np.linspace(0.0, 0.5, 51)
-    ranks = np.concatenate([[0.001, 0.0025, 0.005], np.linspace(0.01, 0.99, 99), [0.995, 0.9975, 0.999]])
+    ranks = 1 / (1 + np.exp(-np.linspace(-7, 7, 281)))
     x = np.sinh(np.linspace(-8, 8, 20_001))
     table = np.empty((len(inverse), len(ranks)))
     for row, share in enumerate(inverse):

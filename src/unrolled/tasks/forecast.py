@@ -30,7 +30,6 @@ from unrolled.tasks.options import Common, ForecastOptions
 from unrolled.tasks.run import write_json
 from unrolled.train import BatchSource, Carry, LossOutput
 
-_VALIDATED, _MEASURED = 2_000, 25_000
 _LINEAR_WINDOWS = 20_000
 _FEWEST_STEPS, _MOST_STEPS = 200, 4000
 
@@ -214,11 +213,12 @@ class ForecastTask(TaskModel[Part]):
             quantiles.append(found.cpu().numpy().astype(np.float64))
             blocks.append(block)
         matrix: npt.NDArray[np.float32] = self.module.get_buffer("linear_map").cpu().numpy()
-        return Foretold.of(windows, blocks, np.concatenate(centres), np.concatenate(quantiles), matrix)
+        told = Foretold.of(windows, blocks, np.concatenate(centres), np.concatenate(quantiles), matrix)
+        return replace(told, quantiles=np.rint(told.quantiles)) if self.reading.counts else told
 
     def measure(self, examples: Part) -> dict[str, float]:
         windows = self.windows(examples)
-        lines, origins = windows.origins(_VALIDATED)
+        lines, origins = windows.origins(examples.most, examples.stride)
         losses = [
             (self._error(self._there(as_window(windows, block))).item(), len(block))
             for block in windows.blocks(lines, origins)
@@ -227,10 +227,10 @@ class ForecastTask(TaskModel[Part]):
         metrics = compare(self.foretell(windows, lines, origins), self.levels, self.reading.season).metrics
         return {"loss": loss, **metrics}
 
-    def compare(self, examples: Part, stride: int = 1) -> Comparison:
-        """The model beside the simplest forecasts on every window of a part (a larger stride above 25,000 of them)."""
+    def compare(self, examples: Part) -> Comparison:
+        """The model beside the simplest forecasts on the windows of a part."""
         windows = self.windows(examples)
-        lines, origins = windows.origins(_MEASURED, stride)
+        lines, origins = windows.origins(examples.most, examples.stride)
         return compare(self.foretell(windows, lines, origins), self.levels, self.reading.season)
 
     def conclude(self, parts: Parts[Part], run: Path) -> Conclusion:

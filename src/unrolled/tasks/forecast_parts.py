@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from unrolled.data.problems import Problems
 from unrolled.data.windows import Line
 from unrolled.errors import ArgumentError, DataError
 from unrolled.models.forecast import ForecastShape
-from unrolled.tasks.forecast_reading import Part, Reading, follow, held_out
+from unrolled.tasks.forecast_reading import ENOUGH_WINDOWS, Part, Reading, follow, held_out
 from unrolled.tasks.model import Parts
 from unrolled.tasks.options import ForecastOptions
 
@@ -56,10 +57,13 @@ def parts_of(
     held = tuple(line.cut(end, last) for line, (end, last) in zip(lines, each, strict=True) if last > end)
     rest = tuple(line.cut(last, len(line)) for line, (_, last) in zip(lines, each, strict=True) if len(line) > last)
     how = f"the last steps of each series, {min(len(x) - x.begin for x in held):,} or more" if held else "none"
-    valid_part, test_part = Part(reading, held) if held else None, Part(reading, rest) if rest else None
+    valid_part = Part(reading, held) if held else None
+    test_part = Part(reading, rest, stride=options.horizon) if rest else None
     if valid is not None:
         valid_part, histories = _further(reading, histories, valid, options.horizon)
         how = str(valid.path)
+    if valid_part is not None:
+        valid_part = replace(valid_part, most=ENOUGH_WINDOWS)
     if test is not None:
         test_part, _ = _further(reading, histories, test, options.horizon)
     remarks = [*histories.remarks, *_said(reading, options)]
@@ -112,7 +116,7 @@ def _further(reading: Reading, before: Histories, more: Histories, horizon: int)
     begins = [begin for _, begin in found for _ in range(per_series)]
     lines = reading.lines([history for history, _ in found], horizon)
     part = Part(reading, tuple(line.cut(begin, len(line)) for line, begin in zip(lines, begins, strict=True)))
-    newer = {history.name: history for history, _ in found}
+    newer = {history.name: history for history, begin in found if begin}
     series = [newer.get(history.name, history) for history in before.series]
     return part, Histories(before.path, before.layout, series, before.step)
 

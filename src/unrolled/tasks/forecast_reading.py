@@ -18,7 +18,7 @@ from unrolled.errors import DataError, RunError
 from unrolled.tasks.options import ForecastOptions
 
 # Windows that say well enough which weights are the best; more would only take data away from the training.
-_ENOUGH_WINDOWS = 2000
+ENOUGH_WINDOWS = 2000
 
 
 @dataclass(frozen=True)
@@ -202,10 +202,15 @@ def _check_counts(histories: Histories) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """Lines, of which the steps from each one's `begin` on are learnt, measured or forecast."""
+    """Lines, of which the steps from each one's `begin` on are learnt or measured.
+
+    They are measured from every `stride`-th step, from fewer where those would be more than `most` windows.
+    """
 
     reading: Reading
     lines: tuple[Line, ...]
+    stride: int = 1
+    most: int = 25_000
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -250,5 +255,5 @@ def held_out(steps: int, lines: int, options: ForecastOptions) -> int:
     """Steps at the end of a series that validate: a share of it, a horizon at least, not more than are needed."""
     if options.validation == 0:
         return 0
-    most = options.horizon + -(-_ENOUGH_WINDOWS // lines)
+    most = options.horizon + -(-ENOUGH_WINDOWS // lines)
     return max(options.horizon, min(round(options.validation * steps), most))

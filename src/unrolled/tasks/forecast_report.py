@@ -18,6 +18,8 @@ COMPARISON = "comparison.json"
 _METRICS = ("smape", "mase", "owa", "mse", "mae", "quantile_loss")
 # Below this share of what the series moves, a forecast only repeats the last value.
 _REPEATS = 0.1
+# A lead below this share is called little.
+_LITTLE = 0.02
 
 
 @dataclass(frozen=True)
@@ -191,9 +193,10 @@ def _verdict(model: Mapping[str, float], baselines: Mapping[str, Mapping[str, fl
     if not better:
         best = min(BASELINES, key=lambda other: baselines[other][measure])
         share = 1 - model[measure] / baselines[best][measure]
+        little = ", so little that it may be chance" if share < _LITTLE else ""
         words.append(
             f"the model beats every simple forecast: {name} {model[measure]:.3f}, {share:.1%} below the best of "
-            f"them, {best} ({baselines[best][measure]:.3f})"
+            f"them, {best} ({baselines[best][measure]:.3f}){little}"
         )
     else:
         words.append(
