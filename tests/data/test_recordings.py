@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,17 @@ def manifest(folder: Path, rows: list[tuple[str, str]], name: str = "clips.csv")
 def points(rng: np.random.Generator) -> list[list[float]]:
     found: list[list[float]] = rng.integers(0, 100, size=(5, 2)).tolist()
     return found
+
+
+def test_real_recordings(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    numbers = read_recordings(real_data("handwriting/numbers-dev.jsonl"))
+    assert (numbers.signal, len(numbers)) == (Strokes(), 500)
+    assert all(len(sample) == 8 * len(text) for sample, text in zip(numbers.samples, numbers.texts, strict=True))
+    clips = real_data("audio/digits.csv")
+    rows = [line.split(",")[:2] for line in clips.read_text().splitlines()[1:400:40]]
+    spoken = read_recordings(manifest(tmp_path, [(f"{clips.parent / file}", text) for file, text in rows]))
+    assert spoken.signal == Sound(8000)
+    assert all(10 < len(sample) < 300 and np.isfinite(sample).all() for sample in spoken.samples)
 
 
 def test_sounds_of_a_manifest(tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ def test_reductions_of_a_pyramid() -> None:
     assert (of(3, 4), of(3, 2), of(2, 8), of(1, 4)) == ((1, 2, 2), (1, 2, 1), (4, 2), (4,))
     with pytest.raises(ArgumentError, match="reduction=3 cannot be made of twos"):
         of(3, 3)
-    with pytest.raises(ArgumentError, match="reduction=0 must be at least 1"):
+    with pytest.raises(ArgumentError, match="reduction=0 must be from 1 to 64"):
         of(3, 0)
 
 
@@ -305,6 +305,7 @@ def test_reductions_of_a_pyramid() -> None:
     ("change", "sentence"),
     [
         ({"reductions": [0]}, "no usable 'reductions'"),
+        ({"reductions": [10**9]}, "no usable 'reductions'"),
         ({"reductions": [1, 1, 1]}, "the vocabulary or the reductions do not fit"),
         ({"signal": {"kind": "smell"}}, "the signal is none that is known"),
         ({"signal": {"kind": "features", "count": 3}}, "the signal has 3 features a step, the network reads 7"),

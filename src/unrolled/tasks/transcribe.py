@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from unrolled.train import BatchSource, Carry, LossOutput
 from unrolled.train.edits import character_error_rate, word_error_rate
 
 Logs = npt.NDArray[np.float32]
+_MOST_JOINED = 64
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class TranscribeTask(TaskModel[Clips]):
     @classmethod
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
         reductions = entry(schema, "reductions", list)
-        if not all(type(factor) is int and factor > 0 for factor in reductions):
+        if not all(type(factor) is int and 1 <= factor <= _MOST_JOINED for factor in reductions):
             raise RunError("the data's schema has no usable 'reductions'")
         try:
             signal = signal_from_json(entry(schema, "signal", dict))
@@ -181,7 +183,8 @@ class TranscribeTask(TaskModel[Clips]):
         return read_samples(path, self.signal, inputs=inputs, text=text)
 
     def keys(self, examples: Clips) -> list[Hashable]:
-        return [(sample.shape, sample.tobytes()) for sample in examples.inputs]
+        # A hash, because the samples themselves may fill half of the memory.
+        return [(sample.shape, hashlib.sha256(np.ascontiguousarray(sample)).digest()) for sample in examples.inputs]
 
     def fingerprint(self, examples: Clips) -> str:
         return digest([*self.keys(examples), *examples.targets])
@@ -308,8 +311,8 @@ def hold_out(clips: Clips, options: TranscribeOptions, common: Common) -> Parts[
 
 def reductions_of(options: TranscribeOptions, reduction: int) -> tuple[int, ...]:
     """How many steps each stage of the network joins. Raises ArgumentError where a pyramid cannot be built."""
-    if reduction < 1:
-        raise ArgumentError(f"reduction={reduction} must be at least 1; give a larger number or leave it out")
+    if not 1 <= reduction <= _MOST_JOINED:
+        raise ArgumentError(f"reduction={reduction} must be from 1 to {_MOST_JOINED}; give another or leave it out")
     if options.reduce_by == "strided" or reduction == 1:
         return (reduction,)
     if options.reduce_by != "pyramid":
