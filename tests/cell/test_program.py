@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,13 @@ def test_recurrent_bias_only_where_it_is_not_the_same_as_the_other() -> None:
     assert trace(cells.GRU()).recurrent_biased == ("n",)
     for name in ("lstm", "lstm-peephole", "rnn", "gru-reset-before", "janet", "leaky", "slstm"):
         assert trace(cells.by_name(name)).recurrent_biased == ()
+
+
+def test_the_order_of_states_is_part_of_a_program() -> None:
+    program = trace(cells.LSTM())
+    turned = replace(program, state=dict(reversed(program.state.items())))
+    assert turned != program
+    assert replace(turned, state=dict(program.state)) == program
 
 
 def test_matrices_exist_only_where_the_equations_use_them() -> None:

@@ -15,7 +15,7 @@ from unrolled.errors import CellError
 FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """What a cell does in one step; equal programs compute the same thing, whatever the cell's class is called."""
 
@@ -35,8 +35,18 @@ class Program:
     def __post_init__(self) -> None:
         check(self)
 
+    def __eq__(self, other: object) -> bool:
+        # the order of states and gates is part of the meaning, which dictionaries alone would not compare
+        return isinstance(other, Program) and self._parts == other._parts
+
     def __hash__(self) -> int:
         return self._hash
+
+    @cached_property
+    def _parts(self) -> tuple[Any, ...]:
+        tables = (self.state, self.vectors, self.products, self.noise)
+        listed = tuple(tuple(table.items()) for table in tables)
+        return self.gates, self.nodes, self.output, self.next, self.heads, self.bias, listed
 
     @cached_property
     def _hash(self) -> int:

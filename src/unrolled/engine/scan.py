@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 
 from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
-from unrolled.engine.cpu import operation, stepper
+from unrolled.engine.cpu import opaque, operation, stepper
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.weights import Weights, check_state, initial_state
 from unrolled.errors import ArgumentError, EngineError
@@ -178,7 +178,12 @@ def _planned(
         raise ArgumentError(
             f"lengths has the shape {tuple(lengths.shape)}, but needs a whole number for each of {batch} rows."
         )
-    if lengths is not None and batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= count:
+    if (
+        lengths is not None
+        and batch
+        and not opaque.tracing(lengths)
+        and not 0 <= int(lengths.min()) <= int(lengths.max()) <= count
+    ):
         raise ArgumentError(
             f"lengths go from {int(lengths.min())} to {int(lengths.max())}, but the input has {count} steps."
         )

@@ -93,7 +93,7 @@ class Direction(nn.Module):
             xs,
             state,
             steps=call.steps if xs is None else None,
-            noise=self.noise(len(state[0]), call.steps),
+            noise=self.noise(state[0].shape[0], call.steps),
             lengths=call.lengths,
             reverse=reverse,
             capture=capture,

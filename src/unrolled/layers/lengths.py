@@ -23,7 +23,9 @@ def as_lengths(lengths: Tensor | Sequence[int] | None, batch: int, steps: int, d
             f"lengths of shape {tuple(given.shape)} and {given.dtype} came with a batch of {batch} rows; "
             f"give one whole number a row, shape ({batch},)."
         )
-    low, high = (int(given.min()), int(given.max())) if batch else (0, 0)
+    # a tracer has no numbers to look at; the traced operation checks them when it runs
+    look = batch and not torch.compiler.is_compiling()
+    low, high = (int(given.min()), int(given.max())) if look else (0, 0)
     if low < 0 or high > steps:
         raise ArgumentError(
             f"lengths go from {low} to {high}, but the batch has {steps} steps; give numbers from 0 to {steps}."

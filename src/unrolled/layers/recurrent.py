@@ -117,7 +117,23 @@ class Recurrent(nn.Module):
         capture: Captures | None = None,
         steps: int | None = None,
     ) -> tuple[Tensor, State]:
-        return self.through(scan, x, state, lengths=lengths, capture=capture, steps=steps)
+        return self._taken(scan, x, state, lengths, capture, steps)
+
+    def _taken(
+        self,
+        way: Scan,
+        x: Tensor | None,
+        state: State | None,
+        lengths: Any,
+        capture: Captures | None,
+        steps: int | None,
+    ) -> tuple[Tensor, State]:
+        """`through`, which `torch.compile` takes whole unless gates are to be captured."""
+        if torch.compiler.is_dynamo_compiling() and capture is None:
+            from unrolled.layers import untraced
+
+            return untraced.forward(self, x, state, lengths, steps)
+        return self.through(way, x, state, lengths=lengths, capture=capture, steps=steps)
 
     def step(
         self, x: Tensor | None, state: State | None = None, *, capture: Captures | None = None
@@ -134,7 +150,7 @@ class Recurrent(nn.Module):
         if x is not None and x.dim() != 2:
             raise ArgumentError(f"step was given x of shape {tuple(x.shape)}, but it needs (B, {self.input_size}).")
         xs = None if x is None else x[:, None]
-        outputs, state = self.through(one_step, xs, state, capture=capture, steps=1 if x is None else None)
+        outputs, state = self._taken(one_step, xs, state, None, capture, 1 if x is None else None)
         return outputs[:, 0], state
 
     def through(

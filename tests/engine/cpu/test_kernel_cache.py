@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,10 +138,13 @@ def test_the_folder_is_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_the_key_is_all_that_the_code_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    gru = trace(cells.GRU())
+    gru, lstm = trace(cells.GRU()), trace(cells.LSTM())
+    turned = replace(lstm, state=dict(reversed(lstm.state.items())))
     keys = {
         compiler._key(gru, "float32", processor()),
         compiler._key(trace(cells.GRUResetBefore()), "float32", processor()),
+        compiler._key(lstm, "float32", processor()),
+        compiler._key(turned, "float32", processor()),
         compiler._key(gru, "float64", processor()),
         compiler._key(gru, "float32", named("sse2")),
         compiler._key(gru, "float32", named("neon")),
@@ -149,7 +153,7 @@ def test_the_key_is_all_that_the_code_depends_on(monkeypatch: pytest.MonkeyPatch
     keys.add(compiler._key(gru, "float32", processor()))
     monkeypatch.setattr(compiler.llvmlite, "__version__", "0.0")
     keys.add(compiler._key(gru, "float32", processor()))
-    assert len(keys) == 7
+    assert len(keys) == 9
     assert compiler._key(trace(cells.GRU()), "float32", processor()) in keys
 
 

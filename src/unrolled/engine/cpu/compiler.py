@@ -155,5 +155,5 @@ def _object(program: Program, dtype: str, target: Target, schedules: dict[str, S
 
 def _key(program: Program, dtype: str, target: Target) -> str:
     """Everything that the code depends on: equations, type, processor, LLVM and the compiler's own source."""
-    parts = [json.dumps(program.to_json(), sort_keys=True), dtype, repr(target), llvmlite.__version__, _SOURCES]
+    parts = [json.dumps(program.to_json()), dtype, repr(target), llvmlite.__version__, _SOURCES]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

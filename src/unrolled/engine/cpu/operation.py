@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unrolled.cell import Cell, ProgramCell, without_noise
 from unrolled.engine import reference
+from unrolled.engine.cpu import opaque
 from unrolled.engine.cpu.compiler import compiled
 from unrolled.engine.cpu.large import DTYPES
 from unrolled.engine.cpu.memory import Call, Memory
@@ -38,6 +39,8 @@ def scan(
 ) -> tuple[Tensor, Any]:
     """Time-major: xs (T, B, F) -> outputs (T, B, O); see `unrolled.engine.scan`."""
     program = without_noise(plan.program, [name for name in plan.program.noise if name not in noise])
+    if opaque.tracing(weights.W):
+        return opaque.scan(plan, program, weights, plan_input(plan, weights, xs), state, lengths, noise)
     call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), lengths, dict(noise), list(weights.as_dict()))
     inputs = [plan_input(plan, weights, xs), *state, *weights.as_dict().values()]
     if plan.gradient:
