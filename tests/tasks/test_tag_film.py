@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_predictions_of_a_film(run: Path, films: Path, capsys: Captured) -> None
     assert [row["label"] for row in found] == model.predict([open_film(film, rate=10, size=16)])[0]
     assert main(["predict", str(run), str(film)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    changes = sum(a["label"] != b["label"] for a, b in zip(found, found[1:], strict=False))
+    changes = sum(a["label"] != b["label"] for a, b in pairwise(found))
     assert len(lines) == changes + 1
     assert lines[0].startswith(f"{film}  0:00:00.000 to ")
     assert main(["predict", str(run), "-"]) == 2

@@ -88,7 +88,7 @@ def _rows(model: TagTask, source: str) -> Iterator[Step]:
     layout = model.layout
     number, before = 0, None
     path = Path("standard input" if source == "-" else source)
-    for row, key, values in step_stream(text_lines(source), layout.features, layout.sequence, path):
+    for row, key, values in step_stream(text_lines(source), layout.features, layout.sequence, path, clock=layout.clock):
         number += key != before
         before = key
         head: Row = {"sequence": key} if layout.sequence is not None else {}

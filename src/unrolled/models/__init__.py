@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unrolled.models.crf import ConditionalRandomField
+from unrolled.models.drift import Drift
 from unrolled.models.embedding import Embedding
 from unrolled.models.frames import FrameEncoder
 from unrolled.models.image import ImageEncoder
@@ -14,6 +15,7 @@ from unrolled.models.words import WordEncoder, Words
 
 __all__ = [
     "ConditionalRandomField",
+    "Drift",
     "Embedding",
     "FrameEncoder",
     "ImageEncoder",

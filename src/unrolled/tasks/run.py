@@ -283,11 +283,11 @@ def plain_value(value: Any) -> Any:
         return type(value).__name__
     if isinstance(value, Program):
         return value.name
-    return list(value) if isinstance(value, tuple) else value
+    return [plain_value(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _typed(hint: str, value: Any) -> Any:
     """A JSON value as its field holds it: paths and tuples have no form of their own in JSON."""
     if isinstance(value, str) and "Path" in hint:
         return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_typed(hint, part) for part in value) if isinstance(value, list) else value

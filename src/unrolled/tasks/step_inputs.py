@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unrolled.data import CharVocabulary, Scaler, WordVocabulary, pad_ids, pad_numbers, vocabulary_from_json
 from unrolled.errors import ArgumentError, DataError, RunError
-from unrolled.models import Embedding, WordEncoder, Words
+from unrolled.models import Drift, Embedding, WordEncoder, Words
 from unrolled.tasks.network import NetworkPlan
 
 Numbers = npt.NDArray[np.float32]
@@ -91,6 +91,9 @@ def form(word: str) -> int:
         return 3 if len(word) > 1 else 2
     return 2 if word[0].isupper() and word[1:].islower() else 4
 
+
+# The least deviation of a sequence normalised by itself, as a share of that of all training sequences.
+_LEAST_OWN = 0.1
 
 # A spelling longer than this is a link or noise; its head says enough.
 _LONGEST_WORD = 40
@@ -179,23 +182,36 @@ class WordInput(StepInput):
 
 
 class NumberInput(StepInput):
-    """F numbers a step, scaled, and with `differences` their change since the step before: (T, F) or (T, 2 F)."""
+    """F numbers a step: scaled, and with `differences` their change since the step before beside them.
+
+    The last `clock` of the numbers are times of day, which are left alone. With `own`, every sequence is brought to
+    mean 0 and deviation 1 by itself, which needs the whole of it.
+    """
 
     kind = "numbers"
 
-    def __init__(self, scaler: Scaler, differences: Scaler | None) -> None:
+    def __init__(self, scaler: Scaler, differences: Scaler | None, *, clock: int, drift: float, own: bool) -> None:
         self.scaler = scaler
         self.differences = differences
-        self.width = len(scaler.mean) * (1 + (differences is not None))
+        self.clock = clock
+        self.drift = drift
+        self.own = own
+        self.levels = len(scaler.mean) - clock
+        self.width = len(scaler.mean) + (0 if differences is None else self.levels)
 
     @classmethod
-    def fit(cls, sequences: Sequence[Numbers], differences: bool) -> NumberInput:
+    def fit(
+        cls, sequences: Sequence[Numbers], *, differences: bool, clock: int, drift: float, own: bool
+    ) -> NumberInput:
         """Scales learnt on these sequences."""
-        changes = [_changes(sequence) for sequence in sequences] if differences else []
-        return cls(Scaler.fit(sequences), Scaler.fit(changes) if differences else None)
+        found = cls(Scaler.fit(sequences), None, clock=clock, drift=drift, own=own)
+        if not differences or not found.levels:
+            return found
+        changes = [_changes(found._scaled(sequence)[:, : found.levels]) for sequence in sequences]
+        return cls(found.scaler, Scaler.fit(changes), clock=clock, drift=drift, own=own)
 
     def encoder(self, plan: NetworkPlan) -> tuple[nn.Module | None, int]:
-        return None, self.width
+        return Drift(self.drift, self.width - self.levels), self.width
 
     def check(self, sequence: Any) -> str | None:
         width = len(self.scaler.mean)
@@ -205,10 +221,18 @@ class NumberInput(StepInput):
         return f"{what}, and this model reads {width} numbers a step; give arrays (T, {width})"
 
     def prepare(self, sequence: Numbers) -> Numbers:
-        scaled = self.scaler.transform(sequence)
+        scaled = self._scaled(sequence)
         if self.differences is None:
             return scaled
-        return np.concatenate((scaled, self.differences.transform(_changes(sequence))), 1)
+        return np.concatenate((scaled, self.differences.transform(_changes(scaled[:, : self.levels]))), 1)
+
+    def _scaled(self, sequence: Numbers) -> Numbers:
+        scaled = self.scaler.transform(sequence)
+        if self.own:
+            levels = scaled[:, : self.levels]
+            # What hardly moves in this sequence is not blown up to noise of size 1.
+            scaled[:, : self.levels] = (levels - levels.mean(0)) / np.maximum(levels.std(0), _LEAST_OWN)
+        return scaled
 
     def collate(self, pieces: Sequence[Numbers]) -> Tensor:
         return torch.from_numpy(pad_numbers(pieces)[0])
@@ -231,7 +255,8 @@ class NumberInput(StepInput):
 
     def to_json(self) -> dict[str, Any]:
         differences = None if self.differences is None else self.differences.to_json()
-        return {"scaler": self.scaler.to_json(), "differences": differences}
+        rest = {"clock": self.clock, "drift": self.drift, "own": self.own}
+        return {"scaler": self.scaler.to_json(), "differences": differences, **rest}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> NumberInput:
@@ -241,9 +266,12 @@ class NumberInput(StepInput):
             differences = None if data.get("differences") is None else Scaler.from_json(data["differences"])
         except DataError as error:
             raise RunError(str(error)) from None
-        if differences is not None and len(differences.mean) != len(scaler.mean):
-            raise RunError("the two scalers of the data's schema have unlike widths")
-        return cls(scaler, differences)
+        clock, drift, own = data.get("clock"), data.get("drift"), data.get("own")
+        if type(clock) is not int or not 0 <= clock <= len(scaler.mean) or not isinstance(drift, int | float):
+            raise RunError("the data's schema does not say which numbers are times")
+        if not isinstance(own, bool) or (differences is not None and len(differences.mean) != len(scaler.mean) - clock):
+            raise RunError("the data's schema does not say how numbers are scaled")
+        return cls(scaler, differences, clock=clock, drift=float(drift), own=own)
 
 
 def _changes(sequence: Numbers) -> Numbers:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from unrolled.data import LengthBatches, Vocabulary, WordVocabulary, build_vocabulary, load_vectors, vocabulary_of_words
+from unrolled.data.steps import CLOCK
 from unrolled.errors import ArgumentError, RunError
 from unrolled.models import TagNetwork, WordEncoder
 from unrolled.models.tagger import IGNORED
@@ -29,6 +30,8 @@ from unrolled.train.spans import is_span_label, per_class, span_f1
 # Steps that are read at once in evaluation.
 _AT_ONCE = 16384
 _FEWEST_BATCHES = 8
+# Steps from which on the mean of a sequence says little about its labels.
+_LONG = 100
 
 
 class TagBatch(NamedTuple):
@@ -326,6 +329,20 @@ def check_options(options: TagOptions) -> None:
             "causal and crf exclude each other, because the likeliest sequence of labels depends on later steps; "
             "leave one out"
         )
+    if options.scaling not in ("auto", "training", "itself"):
+        raise ArgumentError(f"scaling={options.scaling!r} is not known; give auto, training or itself")
+    if options.causal and options.scaling == "itself":
+        raise ArgumentError(
+            "causal excludes scaling a sequence by itself, because its mean depends on later steps; leave one out"
+        )
+
+
+def by_itself(examples: TagExamples, options: TagOptions) -> bool:
+    """Whether each sequence of numbers is scaled by itself: several long recordings differ in their levels."""
+    if options.scaling != "auto":
+        return options.scaling == "itself"
+    lengths = sorted(len(sequence) for sequence in examples.inputs)
+    return not options.causal and len(lengths) > 1 and lengths[len(lengths) // 2] >= _LONG
 
 
 def learn_input(examples: TagExamples, options: TagOptions) -> StepInput:
@@ -333,7 +350,11 @@ def learn_input(examples: TagExamples, options: TagOptions) -> StepInput:
     if examples.layout.kind == "frames":
         return FilmInput(examples.layout.rate, examples.layout.size)
     if examples.layout.kind == "numbers":
-        return NumberInput.fit(examples.inputs, options.differences)
+        clock = 0 if examples.layout.clock is None else len(CLOCK)
+        own = by_itself(examples, options)
+        return NumberInput.fit(
+            examples.inputs, differences=options.differences, clock=clock, drift=options.drift, own=own
+        )
     size, minimum = options.vocabulary_size, options.minimum
     words = vocabulary_of_words(examples.inputs, size=size, minimum=minimum, lowercase=True)
     spellings = ["".join(words) for words in examples.inputs]

@@ -29,6 +29,7 @@ class Layout:
     label: str | None = None
     sequence: str | None = None
     features: tuple[str, ...] = ()
+    clock: str | None = None
     rate: float = 0.0
     size: int = 0
 
@@ -48,6 +49,7 @@ class Layout:
             entry(data, "label", *text),
             entry(data, "sequence", *text),
             tuple(features),
+            entry(data, "clock", *text),
             entry(data, "rate", float, int),
             entry(data, "size", int),
         )
@@ -93,11 +95,18 @@ def read_examples(path: Path, layout: Layout, *, skip_bad: bool = False, group: 
     if layout.kind == "frames":
         return _films(path, layout, skip_bad=skip_bad, group=group)
     steps = read_steps(
-        path, layout.label, sequence=layout.sequence, features=layout.features or None, skip_bad=skip_bad
+        path,
+        layout.label,
+        sequence=layout.sequence,
+        features=layout.features or None,
+        clock=layout.clock,
+        skip_bad=skip_bad,
     )
     remarks = tuple(f"column {name!r} of {path.name} is not read: {why}" for name, why in steps.aside.items())
     groups = group_column(path, group, [origin.row for origin in steps.origins])
-    layout = replace(layout, features=steps.features)
+    if steps.clock is not None and layout.clock is None:
+        remarks += (f"column {steps.clock!r} of {path.name} is read as time of day and weekend",)
+    layout = replace(layout, features=steps.features, clock=steps.clock)
     return TagExamples(steps.sequences, steps.labels, layout, groups, remarks, steps.skipped)
 
 
@@ -165,7 +174,7 @@ def layout_of(paths: Sequence[Path], options: TagOptions) -> Layout:
     if unlike := [file for file in files if kind_of(file) != kind]:
         raise DataError(f"this file holds other steps than {files[0]}; give training files of one kind", unlike[0])
     if kind == "numbers":
-        return Layout(kind, options.label or "label", options.sequence, options.features)
+        return Layout(kind, options.label or "label", options.sequence, options.features, options.clock)
     if kind == "frames":
         return Layout(kind, options.label or "label", rate=options.rate, size=options.size)
     return Layout(kind, options.label)

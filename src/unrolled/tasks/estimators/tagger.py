@@ -38,6 +38,7 @@ class Tagger(Estimator, TagOptions):
     label: str | None = field(default=None, init=False)
     sequence: str | None = field(default=None, init=False)
     features: tuple[str, ...] = field(default=(), init=False)
+    clock: str | None = field(default=None, init=False)
 
     task: ClassVar[str] = "tag"
 

@@ -21,6 +21,16 @@ class TagOptions(NetworkOptions):
     )
     sequence: str | None = option(None, "column that names the sequence a row is a step of; default: a file a sequence")
     features: tuple[str, ...] = option((), "columns to read; default: all of numbers but counters and clocks")
+    clock: str | None = option(
+        None, "column of time stamps to read as time of day and weekend; default: one that spans several days"
+    )
+    scaling: str = option(
+        "auto",
+        "what numbers are scaled by: all training sequences, or each sequence by itself (not causal); auto: itself "
+        "where there are several, of a hundred steps or more",
+        choices=("auto", "training", "itself"),
+    )
+    drift: float = option(0.7, "deviation of the shift of each number's level while training, its own being 1")
     differences: bool = option(True, "read each number's change since the step before beside the number")
     causal: bool = option(False, "on-line use: the answer at a step depends on nothing after it")
     bidirectional: bool = option(True, "read each sequence in both directions, unless causal")
