@@ -117,6 +117,8 @@ class Windows:
         self.starts = np.cumsum(self.lengths) - self.lengths
         self.ends = np.array([len(line.known) for line in lines], dtype=np.int64)
         self.known_starts = np.cumsum(self.ends) - self.ends
+        self.centres = np.array([[line.scale.mean] for line in lines], dtype=np.float32)
+        self.units = np.array([[line.scale.scale] for line in lines], dtype=np.float32)
         scaled = [(line.values - line.scale.mean) / line.scale.scale for line in lines]
         self.missing = np.concatenate([np.isnan(values) for values in scaled])
         self.values = np.concatenate([_filled(values) for values in scaled]).astype(np.float32)

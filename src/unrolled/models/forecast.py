@@ -110,6 +110,12 @@ class ForecastNetwork(nn.Module):
             self.linear = nn.Linear(shape.context, shape.horizon)
             _seasonal_naive(self.linear, shape.seasons)
 
+    def start_from(self, matrix: Tensor) -> None:
+        """Let the linear part start as a map (C, H) of x - x_C to y - x_C instead; counts have another level."""
+        if not self.shape.recursive and not self.head.counts:
+            with torch.no_grad():
+                self.linear.weight.copy_(matrix.T)
+
     def forward(self, window: Window) -> Judged:
         """What training judges: the horizon, or in a recursive network every segment after the first."""
         level, scale = self.normal(window)

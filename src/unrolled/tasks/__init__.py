@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from unrolled.tasks.options import (
-from unrolled.tasks.options.forecast import ForecastOptions
     ClassifyOptions,
     Common,
     ForecastOptions,

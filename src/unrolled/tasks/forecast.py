@@ -63,9 +63,7 @@ class Batches:
 
 def as_window(windows: Windows, block: Block) -> Window:
     """A block of windows as the network's tensors."""
-    scales = [windows.lines[line].scale for line in block.lines]
-    centre = torch.tensor([[scale.mean] for scale in scales], dtype=torch.float32)
-    unit = torch.tensor([[scale.scale] for scale in scales], dtype=torch.float32)
+    centre, unit = (torch.from_numpy(array[block.lines]) for array in (windows.centres, windows.units))
     arrays = (block.context, block.seen, block.past, block.known, block.truth, block.counts)
     tensors = [torch.from_numpy(np.asarray(array, np.float32)) for array in arrays]
     return Window(*tensors, centre, unit)  # type: ignore[call-arg]  # six arrays
@@ -79,7 +77,7 @@ class ForecastTask(TaskModel[Part]):
 
     task: ClassVar[str] = "forecast"
     metric: ClassVar[str] = "loss"
-    unit: ClassVar[str] = "steps"
+    unit: ClassVar[str] = "values"
     overfits: ClassVar[bool] = True
 
     module: ForecastNetwork
@@ -134,6 +132,7 @@ class ForecastTask(TaskModel[Part]):
         chosen = windows.origins(_LINEAR_WINDOWS)
         matrix = fit_linear(windows.blocks(*chosen), shape.context, shape.horizon)
         model.module.get_buffer("linear_map").copy_(torch.from_numpy(matrix))
+        model.module.start_from(torch.from_numpy(matrix[:-1]))
         return model
 
     @classmethod
@@ -167,7 +166,7 @@ class ForecastTask(TaskModel[Part]):
         return Batches(windows, WindowBatches(self._learnt, options.batch_size, seed))
 
     def loss(self, batch: Window, carry: Carry) -> LossOutput:
-        return LossOutput(self._error(self._there(batch)), len(batch.context))
+        return LossOutput(self._error(self._there(batch)), int(batch.counts.sum()))
 
     def _error(self, batch: Window) -> Tensor:
         judged = self.module(batch)
@@ -188,7 +187,7 @@ class ForecastTask(TaskModel[Part]):
         return epochs_for(wanted, steps, fewest=4)
 
     def count(self, examples: Part) -> int:
-        return examples.steps
+        return examples.values
 
     def keys(self, examples: Part) -> list[Hashable]:
         return [(line.series, line.target, line.values[line.begin :].tobytes()) for line in examples.lines]

@@ -9,7 +9,7 @@ import numpy as np
 
 from unrolled.data.histories import Histories, History
 from unrolled.data.problems import Problems
-from unrolled.data.windows import Line
+from unrolled.data.windows import Line, seasonal
 from unrolled.errors import ArgumentError, DataError
 from unrolled.models.forecast import ForecastShape
 from unrolled.tasks.forecast_reading import ENOUGH_WINDOWS, Part, Reading, follow, held_out
@@ -66,7 +66,7 @@ def parts_of(
         valid_part = replace(valid_part, most=ENOUGH_WINDOWS)
     if test is not None:
         test_part, _ = _further(reading, histories, test, options.horizon)
-    remarks = [*histories.remarks, *_said(reading, options)]
+    remarks = [*histories.remarks, *_said(reading, train.lines, options)]
     return Parts(train, valid_part, test_part, how, tuple(remarks), tuple(problems.found))
 
 
@@ -121,14 +121,14 @@ def _further(reading: Reading, before: Histories, more: Histories, horizon: int)
     return part, Histories(before.path, before.layout, series, before.step)
 
 
-def _said(reading: Reading, options: ForecastOptions) -> list[str]:
+def _said(reading: Reading, lines: Sequence[Line], options: ForecastOptions) -> list[str]:
     """How the series were read, where that is a guess, and what prices are."""
     said = []
     if not options.season:
         found = " and ".join(map(str, reading.seasons))
         source = "by the time stamps" if reading.step is not None and reading.step.unit != "number" else "by the data"
         said.append(f"season of {found} steps ({source})" if found else "no season was found")
-    if prices(reading):
+    if _prices(reading, lines):
         said.append(
             "warning: these look like prices, and it is rare that any model forecasts prices better than by repeating "
             "the last one; trust the comparison with the naive forecast, not the picture"
@@ -136,27 +136,15 @@ def _said(reading: Reading, options: ForecastOptions) -> list[str]:
     return said
 
 
-_PRICES = {
-    "close",
-    "open",
-    "high",
-    "low",
-    "price",
-    "prices",
-    "adj close",
-    "adjclose",
-    "last",
-    "bid",
-    "ask",
-    "rate",
-    "quote",
-}
+_PRICES = {"close", "adj close", "open", "high", "low", "last", "price", "prices", "bid", "ask", "rate", "quote"}
 
 
-def prices(reading: Reading) -> bool:
-    """Whether a target is named as prices are, or its steps are days of the week without weekends."""
-    named = any(name.strip().lower().replace("_", " ") in _PRICES for name in reading.layout.targets)
-    return named or (reading.step is not None and reading.step.unit == "weekday")
+def _prices(reading: Reading, lines: Sequence[Line]) -> bool:
+    """Whether a target is named as prices are, or wanders over weekdays: far more in a week than in a day."""
+    if any(name.strip().lower().replace("_", " ") in _PRICES for name in reading.layout.targets):
+        return True
+    weekdays = reading.step is not None and reading.step.unit == "weekday"
+    return weekdays and all(seasonal(line.values, 5) > 1.5 * seasonal(line.values, 1) > 0 for line in lines)
 
 
 def shape_of(reading: Reading, lines: Sequence[Line], options: ForecastOptions) -> ForecastShape:

@@ -216,8 +216,8 @@ class Part:
         return len(self.lines)
 
     @property
-    def steps(self) -> int:
-        """Values that count."""
+    def values(self) -> int:
+        """How many are learnt or measured."""
         return sum(len(line) - line.begin for line in self.lines)
 
 

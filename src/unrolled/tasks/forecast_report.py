@@ -202,6 +202,9 @@ def _verdict(model: Mapping[str, float], baselines: Mapping[str, Mapping[str, fl
         words.append(
             f"the model does NOT beat {' and '.join(better)}: its {name} is {model[measure]:.3f}, so use the simple one"
         )
+        ahead = [other for other in BASELINES if not model["smape"] < baselines[other]["smape"]]
+        if ahead:
+            words.append(f"by sMAPE, in which small values weigh more, it does not beat {' and '.join(ahead)}")
     if moves < _REPEATS:
         words.append(f"the model only repeats the last value: its forecasts move {moves:.0%} as far as the series does")
     return words

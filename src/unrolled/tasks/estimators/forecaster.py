@@ -47,6 +47,7 @@ class Forecaster(Estimator, ForecastOptions):
 
     if TYPE_CHECKING:
         fitted_: Histories | None
+        form_: str
 
     def fit(self, y: Any, *, times: Any = None, past: Any = None, known: Any = None) -> Self:
         """Train on series; raises ArgumentError or DataError (ValueErrors) where they cannot be used."""
@@ -54,7 +55,7 @@ class Forecaster(Estimator, ForecastOptions):
         check_options(options)
         histories = _histories(y, times, past, known)
         self._fit(parts_of(histories, options))
-        self.fitted_ = histories
+        self.fitted_, self.form_ = histories, _form(y)
         return self
 
     def predict(self, y: Any = None, *, times: Any = None, past: Any = None, known: Any = None) -> Any:
@@ -93,32 +94,33 @@ class Forecaster(Estimator, ForecastOptions):
         return histories
 
     def _shaped(self, y: Any, found: Sequence[npt.NDArray[Any]]) -> Any:
-        """From one array a line to the form that y has."""
+        """From one array a line to the form that y has, or had when it was fitted."""
         wide = len(self._fitted.reading.layout.targets)
-        given = y if y is not None else self.form_
         groups = [found[place : place + wide] for place in range(0, len(found), wide)]
         joined = [group[0] if wide == 1 else np.stack(group, 1) for group in groups]
-        if isinstance(given, Mapping):
-            return dict(zip(given, joined, strict=True))
-        return joined if isinstance(given, list | tuple) and np.ndim(given[0]) > 0 else joined[0]
+        form = _form(y) if y is not None else self.form_
+        if form == "mapping":
+            names = y if y is not None else [history.name for history in self.fitted_.series]  # type: ignore[union-attr]
+            return dict(zip(names, joined, strict=True))
+        return joined if form == "list" else joined[0]
 
-    @property
-    def form_(self) -> Any:
-        """The kind of y that `fit` was given."""
-        names = [history.name for history in self.fitted_.series] if self.fitted_ is not None else [""]
-        if names == [""]:
-            return np.empty(0)
-        return [np.empty(1)] if names[0].isdecimal() else dict.fromkeys(names)
+
+def _form(y: Any) -> str:
+    """Whether y is one series, a list of series or a mapping."""
+    if isinstance(y, Mapping):
+        return "mapping"
+    return "list" if isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) > 0 else "one"
 
 
 def _histories(y: Any, times: Any, past: Any, known: Any) -> Histories:
     """Arrays as the series of a file; raises ArgumentError."""
     if y is None:
         raise ArgumentError("y is None; give a series (T,), (T, K), a list of them or a mapping")
-    if isinstance(y, Mapping):
+    form = _form(y)
+    if form == "mapping":
         names, values = list(map(str, y)), list(y.values())
         times, past, known = (None if part is None else [part[name] for name in y] for part in (times, past, known))
-    elif isinstance(y, list | tuple) and len(y) and np.ndim(y[0]) > 0:
+    elif form == "list":
         names, values = [str(place + 1) for place in range(len(y))], list(y)
     else:
         names, values = [""], [y]
