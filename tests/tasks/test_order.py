@@ -64,6 +64,13 @@ def test_the_best_orders_are_those_of_all_permutations(model: LanguageTask) -> N
     assert not any(order.proven for order in wide)
 
 
+def test_a_word_with_a_capital_is_the_same_as_without(model: LanguageTask) -> None:
+    found = reorder(model, "The sees dog the cat.", 30)
+    assert len({order.text for order in found}) == 30
+    assert all(order.text.lower().rstrip(".").split().count("the") == 2 for order in found)
+    assert len(reorder(model, "The the", 5)) == 1
+
+
 def test_kept_capitals_and_marks_stay_with_their_words(model: LanguageTask) -> None:
     words = ["sees", "dog.", "Tom", "a"]
     wanted = every_order(model, [[word] for word in words], "", words)

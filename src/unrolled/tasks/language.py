@@ -167,6 +167,8 @@ class LanguageTask(TaskModel[list[str]]):
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
         if vocabulary is None or BORDER not in vocabulary.specials:
             raise RunError(f"the vocabulary lacks the unit {BORDER}")
+        if plan.vocabulary != len(vocabulary):
+            raise RunError(f"the vocabulary has {len(vocabulary)} units, but the network reads {plan.vocabulary}")
         ends = entry(schema, "ends", bool)
         # Older runs lack two entries.
         schema = {"sequence": None, "lines": not ends, **schema}

@@ -64,9 +64,11 @@ def reorder(
         raise ArgumentError(f"count={count}, exact={exact} and width={width} find nothing; give at least 1, 0 and 1")
     words, mark = _words(model, text, keep=keep)
     before, behind = model.line
-    different = Counter(words)
     free = not keep and model.vocabulary.units != "symbol"
     capital = free and any(_capital(word) for word in words)
+    if free:  # "The" beside "the" is the same word
+        words = [_lowered(word) if _lowered(word) in words else word for word in words]
+    different = Counter(words)
     jumble = Jumble(
         tuple(different.values()),
         tuple(_spellings(model, [_raised(word)] if capital else [word], "") for word in different),
