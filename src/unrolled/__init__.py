@@ -56,8 +56,8 @@ _HOME = {
 _MODULES = ("cells", "errors", "nn")
 
 __all__ = [
-    "Capture",
     "Captioner",
+    "Capture",
     "Captures",
     "Cell",
     "Classifier",

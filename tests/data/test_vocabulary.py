@@ -240,7 +240,11 @@ def test_half_a_surrogate_pair_is_refused_in_training() -> None:
 @pytest.mark.parametrize(
     ("units", "change", "sentence"),
     [
-        ("char", {"units": "pickle"}, "units are 'pickle', and one of 'char', 'byte', 'word', 'subword', 'symbol' is needed"),
+        (
+            "char",
+            {"units": "pickle"},
+            "units are 'pickle', and one of 'char', 'byte', 'word', 'subword', 'symbol' is needed",
+        ),
         ("char", {"units": ["char"]}, "units are"),
         ("char", {"tokens": ["a", "b", "a"]}, "'tokens' has 'a' twice"),
         ("char", {"tokens": ["a", "bc"]}, "not one character"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def emissions() -> Tensor:
 def score(crf: ConditionalRandomField, e: Tensor, path: tuple[int, ...]) -> Tensor:
     """s(y), term by term."""
     found = crf.start[path[0]] + crf.end[path[-1]] + sum(e[t, k] for t, k in enumerate(path))
-    return found + sum(crf.transitions[a, b] for a, b in zip(path, path[1:], strict=False))
+    return found + sum(crf.transitions[a, b] for a, b in pairwise(path))
 
 
 def test_likelihood_decoding_and_marginals_are_those_of_all_sequences(

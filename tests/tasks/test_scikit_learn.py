@@ -19,9 +19,8 @@ COMMON: dict[str, Any] = {"learning_rate": 0.03, "validation": 0.0, "threads": 1
 CLASSIFIER = ur.Classifier(hidden=10, epochs=10, dropout=0.0, ema=0.0, bidirectional=False, pooling="last", **COMMON)
 REGRESSOR = ur.Regressor(cell="gru", hidden=16, epochs=20, batch_size=20, **COMMON)
 
-EXEMPTIONS = {
-    "check_methods_subset_invariance": "float32 rounds differently in batches of another size: now and then above 1e-7",
-}
+_ROUNDED = "float32 rounds differently in batches of another size and at another row: now and then above 1e-7"
+EXEMPTIONS = {"check_methods_subset_invariance": _ROUNDED, "check_methods_sample_order_invariance": _ROUNDED}
 
 with warnings.catch_warnings():
     # To inherit from its BaseEstimator would need scikit-learn at run time.

@@ -96,5 +96,5 @@ def test_refusals(pens: tuple[list[Any], list[str]]) -> None:
         model.fit([X[0][:1]] * 2, ["ababababa"] * 2)
     with pytest.raises(ArgumentError, match=r"X\[0\] has the shape \(2, 2, 2\)"):
         model.fit([np.zeros((2, 2, 2))], ["a"])
-    with pytest.raises(ArgumentError, match="call fit first"):
+    with pytest.raises(ValueError, match="not fitted; call fit first"):
         model.predict(X)

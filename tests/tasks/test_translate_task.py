@@ -255,7 +255,7 @@ def test_a_changed_run_is_refused_in_a_sentence(run: Path, tmp_path: Path, name:
 
 def test_estimator(tmp_path: Path) -> None:
     rows = pairs(200)
-    model = ur.Translator(**SMALL, epochs=12, learning_rate=0.03, threads=1)
+    model = ur.Translator(**SMALL, epochs=20, learning_rate=0.03, threads=1)
     X, y = [a for a, _ in rows], [b for _, b in rows]
     assert model.fit(X, y) is model
     assert model.score(X[:50], y[:50]) > 80

@@ -29,8 +29,8 @@ def test_spans_by_the_rules_of_conlleval(labels: str, wanted: set[tuple[str, int
 
 
 def test_span_f1_needs_kind_and_both_ends() -> None:
-    truth = ["B-P I-P O B-L".split(), "O B-L".split()]
-    answer = ["B-P O O B-L".split(), "O B-P".split()]
+    truth = [["B-P", "I-P", "O", "B-L"], ["O", "B-L"]]
+    answer = [["B-P", "O", "O", "B-L"], ["O", "B-P"]]
     assert span_f1(truth, answer) == pytest.approx(2 * 1 / (3 + 3))
     assert span_f1(truth, truth) == 1
     assert span_f1([["O"]], [["O"]]) == 1

@@ -184,7 +184,9 @@ class TranscribeTask(TaskModel[Clips]):
 
     def keys(self, examples: Clips) -> list[Hashable]:
         # A hash, because the samples themselves may fill half of the memory.
-        return [(sample.shape, hashlib.sha256(np.ascontiguousarray(sample)).digest()) for sample in examples.inputs]
+        return [
+            (sample.shape, hashlib.sha256(np.ascontiguousarray(sample).data).digest()) for sample in examples.inputs
+        ]
 
     def fingerprint(self, examples: Clips) -> str:
         return digest([*self.keys(examples), *examples.targets])
