@@ -161,4 +161,6 @@ def test_bad_rows_stop_training_or_are_listed(folder: Path, tmp_path: Path, caps
     assert "bad.jsonl, row 4: the input has 2 steps and its text needs 6" in complaint(capsys, *words)
     capsys.readouterr()
     run(*words[:-1], "--skip-bad")
-    assert "warning: 1 left out because they cannot be used:" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "warning: 1 left out because they cannot be used:" in told
+    assert " symbols/s" in told

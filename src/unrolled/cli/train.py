@@ -33,7 +33,7 @@ def fit(task: Task, common: Common, options: NetworkOptions, output: Output) -> 
     """Train with progress on standard error, unless that is to be quiet."""
     from unrolled.train import ProgressBar
 
-    watching = [] if output.quiet else [ProgressBar(task.model.unit, task.model.metric)]
+    watching = [] if output.quiet else [ProgressBar(task.model.pace or task.model.unit, task.model.metric)]
     command = shlex.join(["unrolled", *sys.argv[1:]])
     return task.train(options, common, watching, lambda event: output.note(str(event)), command)
 

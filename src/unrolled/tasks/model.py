@@ -58,6 +58,8 @@ class TaskModel(ABC, Generic[E]):
     """The validation metric that decides which weights are the best."""
     unit: ClassVar[str] = "sequences"
     """What the examples are counted in."""
+    pace: ClassVar[str] = ""
+    """What the speed of training is told in, where the loss is a mean over something else than `unit`."""
     overfits: ClassVar[bool] = False
     """Whether `epochs` is also the most under a time limit."""
 

@@ -70,6 +70,7 @@ class TranscribeTask(TaskModel[Clips]):
 
     task: ClassVar[str] = "transcribe"
     metric: ClassVar[str] = "character_error_rate"
+    pace: ClassVar[str] = "symbols"
     module: TranscriptionNetwork
     vocabulary: Vocabulary
 

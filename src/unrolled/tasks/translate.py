@@ -44,6 +44,7 @@ class TranslateTask(TaskModel[Pairs]):
     task: ClassVar[str] = "translate"
     metric: ClassVar[str] = "accuracy"
     unit: ClassVar[str] = "pairs"
+    pace: ClassVar[str] = "units"
     module: TranslationNetwork
     vocabulary: PairVocabulary
 
