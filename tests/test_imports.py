@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "train": {"cell", "data"},
     "decode": {"cell", "data"},
     "tasks": {"cell", "cells", "layers", "models", "data", "train", "decode"},
-    "inspect": {"cell", "cells", "engine", "layers", "models", "data", "decode", "tasks"},
+    "inspect": {"cell", "cells", "engine", "layers", "models", "data", "train", "decode", "tasks"},
     "export": {"cell", "cells", "engine", "layers", "models", "data", "decode", "tasks"},
     "runtime": {"cell", "engine.cpu", "data", "decode"},
     "serve": {"cell", "layers", "models", "data", "decode", "tasks", "inspect", "runtime"},

@@ -1,0 +1,3 @@
+"""Looking inside: what a network is, what it remembers, and how far back."""
+
+from __future__ import annotations
