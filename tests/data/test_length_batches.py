@@ -63,7 +63,7 @@ def test_companions_change_from_epoch_to_epoch() -> None:
     ("lengths", "size", "sentence"),
     [
         ([], 4, r"lengths of shape \(0,\) make no batches"),
-        ([[1, 2]], 4, r"lengths of shape \(1, 2\) make no batches"),
+        ([[[1, 2]]], 4, r"lengths of shape \(1, 1, 2\) make no batches"),
         ([1, 2], 0, "batch_size=0 makes no batches; give at least 1"),
     ],
 )
@@ -109,3 +109,17 @@ def test_what_cannot_be_padded_is_refused() -> None:
         pad_ids([np.ones(2, dtype=np.int64), np.ones((2, 2), dtype=np.int64)])
     with pytest.raises(ArgumentError, match=r"sequences of \[1, 3\] features cannot share a batch"):
         pad_numbers([np.ones((2, 3), dtype=np.float32), np.ones((2, 1), dtype=np.float32)])
+
+
+def test_sides_that_are_padded_apart_both_fit() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.integers(1, 30, 4000)
+    lengths = np.stack([first, first + rng.integers(0, 12, 4000)], 1)
+    batches = LengthBatches(lengths, 32, 0)
+    epoch = list(batches.epoch(0))
+    assert sorted(np.concatenate(epoch).tolist()) == list(range(4000))
+    padded = sum(len(batch) * lengths[batch].max(0) for batch in epoch)
+    assert (lengths.sum(0) / padded > 0.85).all()
+    assert not any(np.array_equal(one, other) for one, other in zip(epoch, batches.epoch(1), strict=True))
+    plain = np.concatenate(list(LengthBatches(lengths, 32, 0, shuffle=False).epoch(0)))
+    assert lengths[plain].tolist() == sorted(lengths.tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,17 @@ _BLUR = 0.05
 class LengthBatches:
     """Batches of row numbers, rows of similar length together, the batches in random order.
 
-    An epoch is a pure function of (seed, number of the epoch). Without `shuffle` (for evaluation) every epoch is the
-    same, shortest rows first. Every row is in exactly one batch of an epoch; only one batch may be smaller.
+    `lengths` (N,), or (N, K) where a row has K sides that are padded apart: rows of one first length are then sorted by
+    the next. An epoch is a pure function of (seed, number of the epoch). Without `shuffle` (for evaluation) every epoch
+    is the same, shortest rows first. Every row is in exactly one batch of an epoch; only one batch may be smaller.
+    Raises ArgumentError for no lengths and for a batch size below 1.
     """
 
     def __init__(
         self, lengths: Sequence[int] | npt.NDArray[np.integer], batch_size: int, seed: int, *, shuffle: bool = True
     ) -> None:
         self.lengths = np.asarray(lengths, dtype=np.int64)
-        if self.lengths.ndim != 1 or not self.lengths.size:
+        if self.lengths.ndim not in (1, 2) or not self.lengths.size:
             raise ArgumentError(f"lengths of shape {self.lengths.shape} make no batches; give at least one length")
         if batch_size < 1:
             raise ArgumentError(f"batch_size={batch_size} makes no batches; give at least 1")
@@ -47,11 +50,20 @@ class LengthBatches:
         """All rows sorted by length, and the order in which the batches cut from them come."""
         count = len(self.lengths)
         if not self.shuffle:
-            return np.argsort(self.lengths, kind="stable"), np.arange(len(self))
+            return _in_order(self.lengths), np.arange(len(self))
         rng = np.random.default_rng((self.seed, number))
         rows = rng.permutation(count)
-        blurred = self.lengths[rows] * rng.uniform(1 - _BLUR, 1 + _BLUR, count)
-        return rows[np.argsort(blurred, kind="stable")], rng.permutation(len(self))
+        lengths = self.lengths[rows]
+        blurred = lengths * rng.uniform(1 - _BLUR, 1 + _BLUR, lengths.shape)
+        if lengths.ndim == 2:
+            # Whole numbers, so that the sides after them have rows of one length to sort.
+            blurred[:, :-1] = blurred[:, :-1].round()
+        return rows[_in_order(blurred)], rng.permutation(len(self))
+
+
+def _in_order(lengths: npt.NDArray[Any]) -> Ids:
+    """Row numbers by their first length, those with equal ones by the next; (N,) or (N, K)."""
+    return np.lexsort(lengths.reshape(len(lengths), -1).T[::-1])
 
 
 def check_start(start: int, count: int) -> None:

@@ -86,6 +86,6 @@ class PairBatches:
 def batches_of(
     sources: Sequence[Ids], targets: Sequence[Ids], border: int, size: int, seed: int, sampling: float = 0.0
 ) -> PairBatches:
-    """Training batches: what costs a step is the longer of the two sides, so both decide what goes together."""
-    lengths = [len(source) + len(target) for source, target in zip(sources, targets, strict=True)]
+    """Training batches of pairs whose sources, and whose targets, are of nearly one length."""
+    lengths = np.array([(len(source), len(target)) for source, target in zip(sources, targets, strict=True)])
     return PairBatches(LengthBatches(lengths, size, seed), sources, targets, border, sampling)
