@@ -127,7 +127,8 @@ def nearest(known: Numbers, names: Names, asked: Numbers) -> Names:
     """The name of the known frame nearest to each that is asked for."""
     squares = (known**2).sum(1)
     found = [(squares - 2 * some @ known.T).argmin(1) for some in np.array_split(asked, max(1, len(asked) // 256))]
-    return names[np.concatenate(found)]
+    answers: Names = names[np.concatenate(found)]
+    return answers
 
 
 def make_words(folder: Path) -> None:

@@ -52,6 +52,62 @@ def test_columns_asked_for_are_read_whatever_they_hold(sensors: Path) -> None:
         read_steps(sensors, "phase", features=["date"])
 
 
+def hourly(hours: int, start: str = "2024-03-01 00:00") -> str:
+    """A table of a reading an hour from a Friday on, in an order of columns of its own."""
+    rng = np.random.default_rng(4)
+    first = np.datetime64(start, "s")
+    rows = [f"{rng.normal():.4f},{first + 3600 * n},{rng.normal():.4f},{'ab'[n % 2]}" for n in range(hours)]
+    return "\n".join(["x,when,y,label", *rows]) + "\n"
+
+
+def test_time_stamps_over_several_days_are_read_as_time_of_day_and_weekend(tmp_path: Path) -> None:
+    data = read_steps(write(tmp_path, hourly(96)))
+    assert (data.features, data.clock, data.aside) == (("x", "y"), "when", {})
+    (rows,) = data.sequences
+    assert rows.shape == (96, 5)
+    angle = 2 * np.pi * np.arange(96) / 24
+    np.testing.assert_allclose(rows[:, 2], np.sin(angle), atol=1e-6)
+    np.testing.assert_allclose(rows[:, 3], np.cos(angle), atol=1e-6)
+    assert rows[:, 4].tolist() == [0] * 24 + [1] * 48 + [0] * 24, "Friday, Saturday, Sunday, Monday"
+
+
+def test_time_stamps_of_one_afternoon_are_not_read_unless_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, hourly(40))
+    data = read_steps(path)
+    assert data.clock is None
+    assert data.aside == {"when": "it holds no numbers"}
+    asked = read_steps(path, clock="when")
+    assert (asked.features, asked.clock, asked.aside) == (("x", "y"), "when", {})
+    np.testing.assert_array_equal(asked.sequences[0][:, :2], data.sequences[0])
+    chosen = read_steps(path, features=["y"], clock="when").sequences[0]
+    np.testing.assert_array_equal(chosen, asked.sequences[0][:, 1:])
+
+
+def test_a_time_stamp_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, hourly(96).replace("2024-03-02T05:00:00", "at five"))
+    assert read_steps(path).clock is None, "a column that is not time throughout is no clock by itself"
+    with pytest.raises(DataError, match=r"row 31: column 'when' holds 'at five', and a time is needed; write it as"):
+        read_steps(path, clock="when")
+    data = read_steps(path, clock="when", skip_bad=True)
+    assert data.sequences[0].shape == (95, 5)
+    assert [error.row for error in data.skipped] == [31]
+    with pytest.raises(DataError, match="there is no column 'wenn'"):
+        read_steps(path, clock="wenn")
+
+
+def test_a_stream_says_of_the_time_what_the_whole_table_says(tmp_path: Path) -> None:
+    path = write(tmp_path, hourly(96))
+    lines = path.read_text().splitlines(keepends=True)
+    stream = step_stream(lines, ["x", "y"], None, path, clock="when")
+    np.testing.assert_array_equal([values for _, _, values in stream], read_steps(path).sequences[0])
+    keyed = step_stream(lines, ["y"], "label", path, clock="when")
+    assert [key for _, key, _ in keyed] == list(read_steps(path).labels[0])
+    with pytest.raises(DataError, match="row 2: column 'label' holds 'a', and a time is needed"):
+        list(step_stream(lines, ["x"], None, path, clock="label"))
+    with pytest.raises(DataError, match="row 1: there is no column 'wenn'"):
+        list(step_stream(lines, ["x"], None, path, clock="wenn"))
+
+
 def test_labels_need_not_be_there(sensors: Path) -> None:
     assert read_steps(sensors, None, features=["x"]).labels[0][0] == ""
 

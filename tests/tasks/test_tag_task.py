@@ -11,9 +11,9 @@ import torch
 from tasks.tagging import train_tagger, write_sentences, write_steps
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks import TASKS, Common, TagOptions, open_run
-from unrolled.tasks.step_inputs import FORMS, form
+from unrolled.tasks.step_inputs import FORMS, NumberInput, form
 from unrolled.tasks.tag import TagTask, Windows, learn_input
-from unrolled.tasks.tag_parts import read_parts
+from unrolled.tasks.tag_parts import Layout, TagExamples, read_parts
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_words_are_learnt_and_a_saved_run_says_the_same(folder: Path, tmp_path: 
 
 
 def test_rows_that_need_the_past_are_learnt_causally(folder: Path, tmp_path: Path) -> None:
-    options = {"label": "phase", "sequence": "video", "causal": True, "dropout": 0.0, "drift": 0.0, "hidden": 16}
+    options = {"label": "phase", "sequence": "video", "causal": True, "dropout": 0.0, "hidden": 16}
     data = write_steps(tmp_path / "train.csv", sequences=40)
     result = train_tagger(data, tmp_path / "run", epochs=18, learning_rate=0.05, **options)
     test = write_steps(tmp_path / "t.csv", seed=8)
@@ -183,7 +183,7 @@ def test_several_files_and_folders(tmp_path: Path) -> None:
 def test_spans_and_labels_never_seen(folder: Path, tmp_path: Path) -> None:
     lines = "\n\n".join("Bo B-PER\nSmith I-PER\nsees O\nRome B-LOC" for _ in range(12))
     (tmp_path / "a.conll").write_text(lines, encoding="utf-8")
-    result = train_tagger(tmp_path / "a.conll", epochs=8, learning_rate=0.1)
+    result = train_tagger(tmp_path / "a.conll", tmp_path / "run", epochs=8, learning_rate=0.1)
     assert result.model.measure(result.model.read_part(tmp_path / "a.conll"))["span_f1"] == 1
     (tmp_path / "b.conll").write_text("Bo B-PER\nSmith I-PER\nsees O\nRome B-ORG\n", encoding="utf-8")
     found = result.model.evaluate(tmp_path / "b.conll")
@@ -255,6 +255,82 @@ def test_scales_are_learnt_on_the_training_part_alone(folder: Path) -> None:
     np.testing.assert_allclose(reader.scaler.mean, np.concatenate(list(parts.train.inputs)).mean(0), atol=1e-5)
 
 
+def reader_of(sequences: list[np.ndarray], **options: Any) -> NumberInput:
+    """What is learnt of these sequences of numbers."""
+    layout = Layout("numbers", features=("x", "y"), clock=options.get("clock"))
+    found = learn_input(TagExamples(sequences, [], layout), TagOptions(**options))
+    assert isinstance(found, NumberInput)
+    return found
+
+
+def test_a_sequence_scaled_by_itself_forgets_its_level_and_spread() -> None:
+    few = numbers(120, 200, 150, width=5)
+    reader = reader_of(few, clock="when")
+    assert reader.own
+    assert reader.width == 5 + 2
+    moved = few[0].copy()
+    moved[:, :2] = 3 * moved[:, :2] + 7
+    (a, b) = reader.prepare_all([few[0], moved])
+    np.testing.assert_allclose(a, b, atol=1e-4)
+    np.testing.assert_allclose(a[:, :2].mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(a[:, :2].std(0), 1, atol=1e-4)
+    np.testing.assert_allclose(a[:, 2:5], reader.scaler.transform(few[0])[:, 2:], atol=1e-6, err_msg="times of day")
+    still = few[0] * np.array([1, 1e-6, 1, 1, 1], dtype=np.float32)
+    assert np.abs(reader.prepare(still)[:, 1]).max() < 1e-3, "what stands still is not blown up"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "options", "own"),
+    [
+        ((120, 200, 150), {}, True),
+        ((120, 200, 150), {"causal": True}, False),
+        ((120, 200, 150), {"scaling": "training"}, False),
+        ((500,), {}, False),
+        ((500,), {"scaling": "itself"}, True),
+        ((40, 30, 300), {}, False),
+    ],
+)
+def test_which_sequences_are_scaled_by_themselves(lengths: tuple[int, ...], options: dict[str, Any], own: bool) -> None:
+    assert reader_of(numbers(*lengths), **options).own == own
+
+
+def test_levels_are_shifted_as_far_as_those_of_the_parts_are_apart() -> None:
+    rng = np.random.default_rng(2)
+    level = np.repeat(rng.normal(size=8), 100)
+    wandering = np.stack([level + 0.1 * rng.normal(size=800), rng.normal(size=800)], 1).astype(np.float32)
+    drift = reader_of([wandering]).drift
+    assert drift[0] > 0.8
+    assert drift[1] < 0.2, "a number whose level stays is not shifted"
+    assert reader_of([wandering], drift=0.3).drift == [0.3, 0.3]
+    assert not any(reader_of([wandering], drift=0.0).drift)
+    many = reader_of([wandering[at : at + 80] for at in range(0, 800, 80)])
+    assert many.drift == [0, 0], "ten sequences show by themselves what their levels mean"
+    assert len(reader_of(numbers(1, 2, 1)).drift) == 2
+
+
+def test_labels_that_are_exact_levels_are_learnt_by_default(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=600)
+    rows = [f"{a:.4f},{b:.4f},{'high' if a > 0.4 else 'low'}" for a, b in zip(x, rng.normal(size=600), strict=True)]
+    (tmp_path / "one.csv").write_text("\n".join(["x,y,label", *rows]) + "\n", encoding="utf-8")
+    result = train_tagger(tmp_path / "one.csv", tmp_path / "run", epochs=12, learning_rate=0.03, window=50, dropout=0.0)
+    assert result.valid["accuracy"] > 0.9
+
+
+def test_a_clock_is_part_of_the_run(tmp_path: Path) -> None:
+    start = np.datetime64("2024-03-01", "s")
+    hours = [f"{start + 3600 * n},{np.sin(n):.4f},{'day' if 8 <= n % 24 < 18 else 'night'}" for n in range(24 * 14)]
+    (tmp_path / "a.csv").write_text("\n".join(["when,x,label", *hours]) + "\n", encoding="utf-8")
+    result = train_tagger(tmp_path / "a.csv", tmp_path / "run", epochs=25, learning_rate=0.03, causal=True, dropout=0.0)
+    assert result.valid["accuracy"] > 0.85
+    model = open_run(tmp_path / "run")
+    assert isinstance(model, TagTask)
+    assert model.layout.clock == "when"
+    one_day = tmp_path / "b.csv"
+    one_day.write_text("\n".join(["when,x,label", *hours[:24]]) + "\n", encoding="utf-8")
+    assert model.read_part(one_day).inputs[0].shape == (24, 4), "a clock even where it spans a single day"
+
+
 def test_refusals(folder: Path, causal: TagTask, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"sequence 1 has the shape \(4, 3\), and this model reads 2 numbers"):
         causal.predict(numbers(4, width=3))
@@ -265,6 +341,13 @@ def test_refusals(folder: Path, causal: TagTask, tmp_path: Path) -> None:
         train_tagger(tmp_path / "one.csv")
     with pytest.raises(ArgumentError, match=r"group='who' needs a table with columns"):
         train_tagger(folder / "words.conll", group="who")
+    for options, sentence in [
+        ({"scaling": "none"}, "scaling='none' is not known; give auto, training or itself"),
+        ({"scaling": "itself", "causal": True}, "causal excludes scaling a sequence by itself, because its mean"),
+        ({"drift": -1.0}, r"drift=-1\.0 is no standard deviation; give a number from 0"),
+    ]:
+        with pytest.raises(ArgumentError, match=sentence):
+            train_tagger(folder / "steps.csv", label="phase", sequence="video", **options)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +357,12 @@ def test_refusals(folder: Path, causal: TagTask, tmp_path: Path) -> None:
         (("layout", "features"), [1]),
         (("input", "scaler"), {"mean": [1.0], "scale": [0.0]}),
         (("input", "scaler"), {"mean": [1.0], "scale": [1.0]}),
+        (("input", "clock"), 3),
+        (("input", "clock"), None),
+        (("input", "own"), 0),
+        (("input", "drift"), [0.5]),
+        (("input", "drift"), [0.5, -1.0]),
+        (("input", "drift"), [True, 0.5]),
         (("classes",), ["only"]),
         (("crf",), "yes"),
     ],

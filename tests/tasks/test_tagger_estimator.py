@@ -32,7 +32,7 @@ def test_numbers_step_by_step() -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(20, 8, 2))
     y = (np.cumsum(x[:, :, 0], 1) > 0).astype(int)
-    model = ur.Tagger(**{**SMALL, "epochs": 25}, causal=True, drift=0.0).fit(x, y)
+    model = ur.Tagger(**{**SMALL, "epochs": 25}, causal=True).fit(x, y)
     assert model.score(x, y) > 0.9
     assert model.predict(x)[0].dtype.kind == "i"
     stream = model.stream()

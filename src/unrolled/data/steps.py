@@ -67,14 +67,15 @@ def read_steps(
     problems = Problems(skip_bad, table.skipped)
     groups = _groups(table, sequence)
     names = table.column(label) if label is not None else [""] * len(table)
-    taken = {label, sequence}
+    taken = {label, sequence, clock}
     aside: dict[str, str] = {}
     if features is None:
         free = [name for name in table.columns if name not in taken]
         aside = _unusable(table, free, list(groups.values()))
         features = [name for name in free if name not in aside]
-        clock = next((name for name in free if name in aside and _days(table.column(name)) >= _FEWEST_DAYS), None)
-        aside.pop(clock or "", None)
+        if clock is None:
+            clock = next((name for name in free if name in aside and _days(table.column(name)) >= _FEWEST_DAYS), None)
+            aside.pop(clock or "", None)
     if not features:
         raise DataError(f"no column of numbers is left beside {listed([str(t) for t in taken if t])}; add one", path)
     numbers, good = number_columns(table, features, problems)

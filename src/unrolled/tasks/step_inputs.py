@@ -92,6 +92,11 @@ def form(word: str) -> int:
     return 2 if word[0].isupper() and word[1:].islower() else 4
 
 
+# Fewer sequences than this are few: each weighs much, and none of them can be given away.
+FEW = 10
+# Parts of few sequences, whose levels are compared.
+_PARTS = 8
+
 # The least deviation of a sequence normalised by itself, as a share of that of all training sequences.
 _LEAST_OWN = 0.1
 
@@ -185,33 +190,38 @@ class NumberInput(StepInput):
     """F numbers a step: scaled, and with `differences` their change since the step before beside them.
 
     The last `clock` of the numbers are times of day, which are left alone. With `own`, every sequence is brought to
-    mean 0 and deviation 1 by itself, which needs the whole of it.
+    mean 0 and deviation 1 by itself, which needs the whole of it. `drift` are deviations by which the levels of the
+    others are shifted while training.
     """
 
     kind = "numbers"
 
-    def __init__(self, scaler: Scaler, differences: Scaler | None, *, clock: int, drift: float, own: bool) -> None:
+    def __init__(
+        self, scaler: Scaler, differences: Scaler | None, *, clock: int, drift: Sequence[float], own: bool
+    ) -> None:
         self.scaler = scaler
         self.differences = differences
         self.clock = clock
-        self.drift = drift
+        self.drift = list(drift)
         self.own = own
         self.levels = len(scaler.mean) - clock
         self.width = len(scaler.mean) + (0 if differences is None else self.levels)
 
     @classmethod
     def fit(
-        cls, sequences: Sequence[Numbers], *, differences: bool, clock: int, drift: float, own: bool
+        cls, sequences: Sequence[Numbers], *, differences: bool, clock: int, drift: float | None, own: bool
     ) -> NumberInput:
-        """Scales learnt on these sequences."""
-        found = cls(Scaler.fit(sequences), None, clock=clock, drift=drift, own=own)
-        if not differences or not found.levels:
-            return found
-        changes = [_changes(found._scaled(sequence)[:, : found.levels]) for sequence in sequences]
-        return cls(found.scaler, Scaler.fit(changes), clock=clock, drift=drift, own=own)
+        """Scales learnt on these sequences, and where `drift` is None how far the levels of their parts are apart."""
+        found = cls(Scaler.fit(sequences), None, clock=clock, drift=[], own=own)
+        levels = [found._scaled(sequence)[:, : found.levels] for sequence in sequences]
+        found.drift = level_drift(levels) if drift is None else [drift] * found.levels
+        if differences and found.levels:
+            changes = Scaler.fit([_changes(sequence) for sequence in levels])
+            return cls(found.scaler, changes, clock=clock, drift=found.drift, own=own)
+        return found
 
     def encoder(self, plan: NetworkPlan) -> tuple[nn.Module | None, int]:
-        return Drift(self.drift, self.width - self.levels), self.width
+        return Drift(self.drift) if any(self.drift) else None, self.width
 
     def check(self, sequence: Any) -> str | None:
         width = len(self.scaler.mean)
@@ -267,11 +277,32 @@ class NumberInput(StepInput):
         except DataError as error:
             raise RunError(str(error)) from None
         clock, drift, own = data.get("clock"), data.get("drift"), data.get("own")
-        if type(clock) is not int or not 0 <= clock <= len(scaler.mean) or not isinstance(drift, int | float):
+        if type(clock) is not int or not 0 <= clock <= len(scaler.mean):
             raise RunError("the data's schema does not say which numbers are times")
-        if not isinstance(own, bool) or (differences is not None and len(differences.mean) != len(scaler.mean) - clock):
+        levels = len(scaler.mean) - clock
+        if not isinstance(own, bool) or (differences is not None and len(differences.mean) != levels):
             raise RunError("the data's schema does not say how numbers are scaled")
-        return cls(scaler, differences, clock=clock, drift=float(drift), own=own)
+        if not isinstance(drift, list) or len(drift) != levels or not all(map(_is_deviation, drift)):
+            raise RunError("the data's schema does not say how far each number's level is shifted in training")
+        return cls(scaler, differences, clock=clock, drift=drift, own=own)
+
+
+def level_drift(sequences: Sequence[Numbers]) -> list[float]:
+    """How far the levels of each number are apart: the deviation of its mean over the eighths of (T, F) sequences.
+
+    None for many sequences: those show a network by themselves which levels there are, and what they mean.
+    """
+    width = sequences[0].shape[1]
+    if len(sequences) >= FEW:
+        return [0.0] * width
+    each = -(-_PARTS // len(sequences))
+    parts = [part for sequence in sequences for part in np.array_split(sequence, each) if len(part)]
+    means = np.array([part.mean(0) for part in parts]).reshape(-1, width)
+    return [float(d) for d in means.std(0)]
+
+
+def _is_deviation(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < np.inf
 
 
 def _changes(sequence: Numbers) -> Numbers:

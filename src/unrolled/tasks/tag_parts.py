@@ -15,10 +15,9 @@ from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.model import Parts, entry
 from unrolled.tasks.options import Common, TagOptions
 from unrolled.tasks.sequences import group_column
+from unrolled.tasks.step_inputs import FEW
 
 Label = str | int | float | bool
-# Fewer sequences than this are too few to give one away: the end of each is held out instead.
-_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def held_out(examples: TagExamples, share: float, common: Common) -> Parts[TagEx
         return Parts(examples, how="none")
     if not 0 < share < 1:
         raise ArgumentError(f"validation={share} of the data cannot be held out; give a number from 0 to below 1")
-    if len(examples) < _FEW and examples.groups is None:
+    if len(examples) < FEW and examples.groups is None:
         train, valid = examples.steps(slice(0, 1 - share)), examples.steps(slice(1 - share, 1))
         if not len(train) or not len(valid):
             return Parts(examples, how="none, because the data is too short")

@@ -30,7 +30,11 @@ class TagOptions(NetworkOptions):
         "where there are several, of a hundred steps or more",
         choices=("auto", "training", "itself"),
     )
-    drift: float = option(0.7, "deviation of the shift of each number's level while training, its own being 1")
+    drift: float | None = option(
+        None,
+        "deviation of the shift of each number's level while training, its own being 1; default: as far as the levels "
+        "of the eighths of the data are apart, of ten sequences or more 0",
+    )
     differences: bool = option(True, "read each number's change since the step before beside the number")
     causal: bool = option(False, "on-line use: the answer at a step depends on nothing after it")
     bidirectional: bool = option(True, "read each sequence in both directions, unless causal")
