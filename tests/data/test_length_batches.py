@@ -20,6 +20,34 @@ def test_every_row_is_in_one_batch(lengths: list[int], size: int, seed: int, num
     assert sum(len(batch) != size for batch in epoch) <= 1
 
 
+@given(LENGTHS, st.integers(1, 20), st.integers(1, 300), st.integers(0, 5), st.booleans())
+def test_long_rows_meet_in_smaller_batches(
+    lengths: list[int], size: int, steps: int, number: int, shuffle: bool
+) -> None:
+    batches = LengthBatches(lengths, size, 1, shuffle=shuffle, steps=steps)
+    epoch = list(batches.epoch(number))
+    assert len(epoch) == len(batches)
+    assert sorted(np.concatenate(epoch).tolist()) == list(range(len(lengths)))
+    for batch in epoch:
+        assert len(batch) <= size
+        assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= steps
+
+
+def test_a_bound_holds_whatever_the_order_of_an_epoch() -> None:
+    lengths = np.random.default_rng(0).integers(800, 1200, 2000)
+    batches = LengthBatches(lengths, 100, 0, steps=20_000)
+    for number in range(3):
+        assert max(len(batch) * lengths[batch].max() for batch in batches.epoch(number)) <= 20_000
+    assert len(batches) < 150
+
+
+def test_a_bound_that_is_never_met_changes_nothing() -> None:
+    lengths = np.random.default_rng(0).integers(1, 90, 100)
+    bound, free = (list(LengthBatches(lengths, 16, 2, steps=steps).epoch(3)) for steps in (10_000, None))
+    for one, other in zip(bound, free, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @given(LENGTHS, st.integers(1, 20), st.integers(0, 5), st.data())
 def test_an_epoch_goes_on_where_it_stopped(lengths: list[int], size: int, number: int, data: st.DataObject) -> None:
     whole = list(LengthBatches(lengths, size, 3).epoch(number))

@@ -20,12 +20,19 @@ class LengthBatches:
 
     `lengths` (N,), or (N, K) where a row has K sides that are padded apart: rows of one first length are then sorted by
     the next. An epoch is a pure function of (seed, number of the epoch). Without `shuffle` (for evaluation) every epoch
-    is the same, shortest rows first. Every row is in exactly one batch of an epoch; only one batch may be smaller.
+    is the same, shortest rows first. Every row is in exactly one batch of an epoch; only one batch may be smaller, and
+    those in which more rows would make more than `steps` steps, padding included, of (N,) lengths.
     Raises ArgumentError for no lengths and for a batch size below 1.
     """
 
     def __init__(
-        self, lengths: Sequence[int] | npt.NDArray[np.integer], batch_size: int, seed: int, *, shuffle: bool = True
+        self,
+        lengths: Sequence[int] | npt.NDArray[np.integer],
+        batch_size: int,
+        seed: int,
+        *,
+        shuffle: bool = True,
+        steps: int | None = None,
     ) -> None:
         self.lengths = np.asarray(lengths, dtype=np.int64)
         if self.lengths.ndim not in (1, 2) or not self.lengths.size:
@@ -35,16 +42,31 @@ class LengthBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self._edges = self._cut(steps)
 
     def __len__(self) -> int:
-        return (len(self.lengths) + self.batch_size - 1) // self.batch_size
+        return len(self._edges) - 1
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Ids]:
         """The batches of one epoch from batch `start` on, as arrays of row numbers."""
         check_start(start, len(self))
         order, batches = self._plan(number)
         for batch in batches[start:].tolist():
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield order[self._edges[batch] : self._edges[batch + 1]]
+
+    def _cut(self, steps: int | None) -> list[int]:
+        """Where batches begin among the rows sorted by length, and the end: the same in every epoch."""
+        count = len(self.lengths)
+        if steps is None:
+            return [*range(0, count, self.batch_size), count]
+        # The row in a place is not always of the length that stands there without the blur.
+        blur = (1 + _BLUR) / (1 - _BLUR) if self.shuffle else 1.0
+        edges = [0]
+        for place, length in enumerate(np.sort(self.lengths).tolist()):
+            rows = place - edges[-1]
+            if rows == self.batch_size or (rows and (rows + 1) * length * blur > steps):
+                edges.append(place)
+        return [*edges, count]
 
     def _plan(self, number: int) -> tuple[Ids, Ids]:
         """All rows sorted by length, and the order in which the batches cut from them come."""
