@@ -221,8 +221,9 @@ def test_bad_rows_of_the_table(tmp_path: Path) -> None:
 
 
 def test_pictures_of_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    for name in ("b.PNG", "a.jpg", "notes.txt", "sub/c.webp"):
+    for folder in ("sub", ".thumbnails"):
+        (tmp_path / folder).mkdir()
+    for name in ("b.PNG", "a.jpg", "notes.txt", "sub/c.webp", "._a.jpg", ".thumbnails/a.jpg"):
         (tmp_path / name).write_bytes(b"-")
     assert picture_files(tmp_path) == [tmp_path / "a.jpg", tmp_path / "b.PNG", tmp_path / "sub" / "c.webp"]
     assert picture_files(tmp_path / "a.jpg") == [tmp_path / "a.jpg"]

@@ -177,7 +177,7 @@ def test_features_are_read_instead_of_pixels(table: Path, tmp_path: Path) -> Non
     model = open_run(tmp_path / "run")
     assert isinstance(model, CaptionTask)
     assert model.evaluate(table)["bleu_1"] > 80
-    assert len(model.describe(model.reader.asked(features).images)) == 120
+    assert len(model.describe(model.reader.asked(features)[0].images)) == 120
     with pytest.raises(DataError, match=r"this run reads features of pictures \(\.npz\)"):
         model.reader.asked(table.parent / "1.png")
     with pytest.raises(ArgumentError, match=r"this model reads regions \(N, R, 6\)"):

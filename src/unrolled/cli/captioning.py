@@ -22,11 +22,17 @@ def predict_captions(
     form: str,
     page: Path | None,
     output: Output,
+    *,
+    skip_bad: bool = False,
 ) -> None:
-    """Print the caption of each picture; with `page` also write the page."""
+    """Print the caption of each picture; with `page` also write the page, with `skip_bad` name what was left out."""
     if literal is not None or source in (None, "-"):
         raise UsageError("this run captions pictures, so it needs a picture, a folder or a table that names pictures.")
-    pictures = model.reader.asked(Path(str(source)))
+    pictures, skipped = model.reader.asked(Path(str(source)), skip_bad=skip_bad)
+    if skipped:
+        from unrolled.tasks.events import Skipped
+
+        output.note(str(Skipped(tuple(map(str, skipped)))))
     captions = [found[0] for found in model.describe(pictures.images)]
     rows: list[Row] = [
         {"path": file, "caption": caption.text, "log_probability": caption.log_probability}
@@ -41,4 +47,5 @@ def predict_captions(
         output.note(f"page: {page}")
     as_json = Output(json=output.json or form == "json", quiet=output.quiet)
     lines = table(rows) if form == "csv" else "\n".join(f"{row['caption']}  {row['path']}" for row in rows)
-    as_json.result({"run": run, "predictions": rows, "page": page}, lines)
+    left_out = [str(error) for error in skipped]
+    as_json.result({"run": run, "predictions": rows, "skipped": left_out, "page": page}, lines)

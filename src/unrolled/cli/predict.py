@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from unrolled.cli.output import Output
+from unrolled.cli.output import Flag, Output
 from unrolled.cli.runs import Column, Input, Literal, Row, Run, open_as, read_sequences
+from unrolled.errors import UsageError
 
 if TYPE_CHECKING:
     from unrolled.tasks.classify import ClassifyTask
@@ -26,6 +27,7 @@ Format = Annotated[
 Page = Annotated[
     Path | None, Parameter(help="captions: also write a page that shows the pictures and where the model looked")
 ]
+SkipBad = Annotated[Flag, Parameter(help="captions: leave pictures out that cannot be read, and list them")]
 
 
 def predict(
@@ -37,10 +39,13 @@ def predict(
     column: Column = None,
     form: Format = "text",
     page: Page = None,
+    skip_bad: SkipBad = False,
     output: Output = Output(),
 ) -> None:
     """Answer for a text, a file or standard input: labels with probabilities, or numbers."""
     model = open_as(run, "predict", "classify", "regress", "forecast", "tag", "transcribe", "caption", "translate")
+    if model.task != "caption" and (page is not None or skip_bad):
+        raise UsageError(f"--page and --skip-bad are for captions, and {run} is a run of the task {model.task}.")
     if model.task == "tag":
         from unrolled.cli.tagging import predict_steps
 
@@ -68,7 +73,7 @@ def predict(
     if model.task == "caption":
         from unrolled.cli.captioning import predict_captions
 
-        predict_captions(model, run, source, literal, form, page, output)
+        predict_captions(model, run, source, literal, form, page, output, skip_bad=skip_bad)
         return
     inputs, heads = read_sequences(model, source, literal, column)
     answers = _labels(model, inputs) if model.task == "classify" else _numbers(model, inputs)

@@ -150,10 +150,19 @@ def load_pictures(data: Captioned, size: int, *, skip_bad: bool = False) -> tupl
 
 
 def picture_files(path: Path) -> list[Path]:
-    """The picture itself, or the pictures of a folder and its subfolders in the order of their paths; DataError."""
+    """The picture itself, or those of a folder and its subfolders, hidden ones apart, in the order of their paths.
+
+    Raises DataError for a folder without one.
+    """
     if not is_folder(path):
         return [path]
-    found = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in PICTURES and file.is_file()]
+    found = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.suffix.lower() in PICTURES
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
     if not found:
         raise DataError(f"the folder has no picture; put files there that end in {', '.join(PICTURES)}", path)
     return found

@@ -15,7 +15,16 @@ import torch
 from torch import Tensor
 
 from unrolled.data import LengthBatches, is_table, pad_ids
-from unrolled.data.images import Captioned, load_pictures, picture_files, read_captions, read_features, read_image
+from unrolled.data.images import (
+    Captioned,
+    Pixels,
+    load_pictures,
+    picture_files,
+    read_captions,
+    read_features,
+    read_image,
+)
+from unrolled.data.problems import Problems
 from unrolled.errors import ArgumentError, DataError
 from unrolled.models.backbone import Backbone
 
@@ -100,22 +109,30 @@ class PictureReader:
     def _pictures(data: Captioned, images: Images) -> Pictures:
         return Pictures(images, data.captions, data.files, data.groups)
 
-    def asked(self, path: Path) -> Pictures:
-        """What is to be captioned: a picture, a folder of them, a table that names them, or features (.npz).
+    def asked(self, path: Path, *, skip_bad: bool = False) -> tuple[Pictures, tuple[DataError, ...]]:
+        """What is to be captioned, and what was left out: a picture, a folder, a table that names them, or features.
 
         Raises DataError.
         """
         if is_table(path):
-            return self.read(path, captions=False)[0]
+            return self.read(path, captions=False, skip_bad=skip_bad)
         if (path.suffix.lower() == ".npz") != (self.features is not None):
             wanted = "pictures" if self.features is None else "features of pictures (.npz), or a table that names them"
             raise DataError(f"this run reads {wanted}; give those", path)
         if self.features is not None:
             features = read_features(path)
-            return Pictures(features.values, [()] * len(features.values), [Path(name) for name in features.place])
-        files = picture_files(path)
-        pixels = np.stack([read_image(file, self.size) for file in files])
-        return Pictures(self.seen(pixels), [()] * len(files), files)
+            return Pictures(features.values, [()] * len(features.values), [Path(name) for name in features.place]), ()
+        problems = Problems(skip_bad)
+        read: dict[Path, Pixels] = {}
+        for file in picture_files(path):
+            try:
+                read[file] = read_image(file, self.size)
+            except DataError as error:
+                problems.report(error)
+        if not read:
+            raise DataError("none of its pictures can be read; give at least one", path)
+        found = Pictures(self.seen(np.stack(list(read.values()))), [()] * len(read), list(read))
+        return found, tuple(problems.found)
 
     def seen(self, pixels: Images) -> Images:
         """Bytes (N, S, S, 3) as the network reads them: the same, or the regions that torchvision's network makes."""
