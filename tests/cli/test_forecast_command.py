@@ -81,6 +81,7 @@ def test_a_file_is_measured_beside_the_simple_forecasts(run: Path, prices: Path,
     ("content", "words"),
     [
         ("date,close\n2024-01-01,1\n2024-01-02,nan\n", "prices.csv, row 3: column 'close' holds 'nan'"),
+        ("date,close\n2024-01-01,1\n2024-01-02,-inf\n", "prices.csv, row 3: column 'close' holds '-inf'"),
         ("date,close\n2024-01-02,1\n2024-01-01,2\n", "prices.csv, row 3: the time '2024-01-01' comes after"),
         ("date,close\n2024-01-01,1\n2024-01-01,2\n", "prices.csv, row 3: the time '2024-01-01' is the time of row 2"),
         ("date,close\n2024-01-01,1\n2024-01-02,2,3\n", "prices.csv, row 3: 3 cells where the first row names 2"),
@@ -110,6 +111,21 @@ def test_bad_files_are_one_sentence_and_no_run(content: str, words: str, tmp_pat
     assert captured.err.count("\n") == 1
     assert words in captured.err
     assert not (tmp_path / "r").exists()
+
+
+def test_bad_rows_may_be_skipped_and_are_listed(prices: Path, tmp_path: Path, capsys: Captured) -> None:
+    head, *rows = prices.read_text(encoding="utf-8").splitlines()
+    rows[20] = rows[20].split(",")[0] + ",nan,up"
+    rows[30] = rows[29]
+    path = tmp_path / "prices.csv"
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    command = ["train", "forecast", path, "--target", "close", "--horizon", 5, "--out", tmp_path / "r", "--skip-bad"]
+    small = ["--hidden", 6, "--embedding", 4, "--epochs", 1, "--threads", 1]
+    assert main([*map(str, command), *map(str, small)]) == 0
+    said = capsys.readouterr().err
+    assert "warning: 2 left out because" in said
+    assert f"{path}, row 22: column 'close' holds 'nan'" in said
+    assert f"{path}, row 32: the time '{rows[29][:10]}' is the time of row 31 too" in said
 
 
 @pytest.mark.parametrize("arguments", [["-"], ["--literal", "1,2,3"], []])

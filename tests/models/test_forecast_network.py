@@ -101,6 +101,23 @@ def test_it_starts_as_the_seasonal_naive_forecast() -> None:
     assert (found.max(1).values > 0.9).all()
 
 
+def test_it_may_start_as_a_map_of_what_the_window_is_above_its_last_value() -> None:
+    net, x, matrix = network(), window(), torch.randn(12, 5)
+    net.start_from(matrix)
+    for part in (net.output.weight, net.output.bias, net.linear.bias):
+        torch.nn.init.zeros_(part)
+    last = x.context[:, -1:]
+    torch.testing.assert_close(net.forecast(x, LEVELS)[0], last + (x.context - last) @ matrix)
+
+
+def test_counts_and_outputs_fed_back_have_no_map_to_start_from() -> None:
+    counts, fed_back = network(head=head_of("negative-binomial", LEVELS)), network(RECURSIVE)
+    for net in (counts, fed_back):
+        before = [p.clone() for p in net.parameters()]
+        net.start_from(torch.randn(12, 5))
+        assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
 def test_teacher_forcing_sees_only_what_came_before() -> None:
     net, x = network(RECURSIVE), window(shape=RECURSIVE)
     before = net(x)

@@ -11,12 +11,12 @@ LEVELS = (0.1, 0.5, 0.9)
 H = 4
 
 
-def foretold(forecasts: str, *, seed: int = 0, walk: bool = False) -> Foretold:
+def foretold(forecasts: str, *, seed: int = 0, walk: bool = False, level: float = 50) -> Foretold:
     """Forecasts of two lines at each of ten steps: `perfect`, `last` (the last value repeated) or `noise`."""
     rng = np.random.default_rng(seed)
     lines, places, origins, truth, centres = [], [], [], [], []
     for place in range(2):
-        values = (place + 1) * (50 + (rng.normal(size=60).cumsum() if walk else 9 * np.sin(np.arange(60) * 1.1)))
+        values = (place + 1) * (level + (rng.normal(size=60).cumsum() if walk else 9 * np.sin(np.arange(60) * 1.1)))
         empty = np.empty((60, 0), np.float32)
         lines.append(Line(f"s{place}", "", values, empty, empty, LineScale.fit(values[:40], 5), 40))
         for origin in range(40, 50):
@@ -48,7 +48,7 @@ def test_a_model_that_is_worse_is_told_so() -> None:
     said = found.verdict[0]
     assert said.startswith("the model does NOT beat naive (")
     assert all(f"{name} (" in said for name in ("seasonal naive", "drift", "linear map"))
-    assert said.endswith("so use the simple one")
+    assert said.endswith(f"so use {min(found.baselines, key=lambda name: found.baselines[name]['mase'])}")
 
 
 def test_a_model_that_repeats_the_last_value_is_told_so() -> None:
@@ -63,6 +63,21 @@ def test_a_lead_that_may_be_chance_is_told_so() -> None:
     )
     (said,) = compare(close, LEVELS, 5).verdict
     assert "so little that it may be chance" in said
+
+
+def test_small_values_may_be_forecast_worse_than_large_ones_and_that_is_said() -> None:
+    told = foretold("perfect", level=10)
+    small = told.truth < np.quantile(told.truth, 0.2)
+    centres = told.truth + np.where(small, 4.0, 0.0)
+    others = told.truth + np.where(small, 0.0, 1.5)
+    by_size = Foretold(
+        **{**vars(told), "centres": centres, "quantiles": centres[..., None] + np.zeros(3), "linear": others}
+    )
+    found = compare(by_size, LEVELS, 5)
+    assert found.metrics["mase"] < found.baselines["linear map"]["mase"]
+    assert found.metrics["smape"] > found.baselines["linear map"]["smape"]
+    assert found.verdict[0].startswith("the model beats every simple forecast")
+    assert found.verdict[1] == "by sMAPE, in which small values weigh more, it does not beat linear map"
 
 
 def test_metrics_are_means_over_windows_and_then_over_lines() -> None:

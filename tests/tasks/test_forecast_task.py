@@ -119,6 +119,12 @@ def test_scales_seasons_and_linear_map_come_from_the_training_part(files: Path, 
     assert maps[0].abs().sum() > 0
 
 
+def test_the_linear_part_starts_as_the_linear_map_of_the_report(files: Path) -> None:
+    options = ForecastOptions(**SMALL)
+    module = ForecastTask.build(ForecastTask.read(files / "hourly.csv", options, Common()), options).module
+    assert torch.equal(module.linear.weight, module.get_buffer("linear_map")[:-1].T)
+
+
 class Stop(Observer):
     def __init__(self, after: int) -> None:
         self.after = after
@@ -180,6 +186,11 @@ def test_counts_with_covariates_of_past_and_future(train: Train, files: Path, tm
     for one in found:
         np.testing.assert_array_equal(one.quantiles, np.round(one.quantiles))
         assert (one.quantiles >= 0).all()
+    fed_back = {**columns, "past": (), "recursive": True, "context": 14}
+    again = train(tmp_path / "again", data="shops.csv", distribution="negative-binomial", **fed_back).model
+    assert isinstance(again, ForecastTask)
+    for one in again.forecast(read_histories(tmp_path / "more.csv", again.reading.layout)):
+        np.testing.assert_array_equal(one.quantiles, np.round(one.quantiles))
     with pytest.raises(DataError, match="is no count, and a negative binomial forecasts"):
         train(tmp_path / "r", distribution="negative-binomial")
 

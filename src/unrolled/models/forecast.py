@@ -87,8 +87,8 @@ class ForecastNetwork(nn.Module):
     segments of w values, which the recurrent layers read a step each (Lin et al. 2023).
 
     - *Direct*: the layers go on through the horizon, where they read places and known covariates alone; their outputs,
-      with attention to those of the context on request, give the parameters. A linear map of x', which starts as the
-      seasonal naive forecast, is added (Lai et al. 2018).
+      with attention to those of the context on request, give the parameters. A linear map of x' is added (Lai et al.
+      2018), which starts as the seasonal naive forecast or as a map that was fitted before (`start_from`).
     - *Recursive*: each output gives the parameters of the next segment, relative to the last value; draws of it are fed
       back (Salinas et al. 2020).
     """

@@ -181,30 +181,29 @@ def _moves(found: Foretold) -> float:
 
 
 def _verdict(model: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]], moves: float) -> list[str]:
-    """Whether the model beats each baseline by mean absolute scaled error, and whether it repeats the last value."""
+    """Which simple forecasts the model does not beat, by MASE and by sMAPE; whether it only repeats the last value."""
     measure = "mase" if not np.isnan(model["mase"]) else "mae"
-    name = measure.upper()
-    better = [
-        f"{other} ({baselines[other][measure]:.3f})"
-        for other in BASELINES
-        if not model[measure] < baselines[other][measure]
-    ]
-    words = []
-    if not better:
-        best = min(BASELINES, key=lambda other: baselines[other][measure])
-        share = 1 - model[measure] / baselines[best][measure]
-        little = ", so little that it may be chance" if share < _LITTLE else ""
-        words.append(
-            f"the model beats every simple forecast: {name} {model[measure]:.3f}, {share:.1%} below the best of "
-            f"them, {best} ({baselines[best][measure]:.3f}){little}"
-        )
+    name, mine = measure.upper(), model[measure]
+    best = min(BASELINES, key=lambda other: baselines[other][measure])
+    better = [other for other in BASELINES if not mine < baselines[other][measure]]
+    if better:
+        listed = _listed([f"{other} ({baselines[other][measure]:.3f})" for other in better])
+        words = [f"the model does NOT beat {listed}: its {name} is {mine:.3f}, so use {best}"]
     else:
-        words.append(
-            f"the model does NOT beat {' and '.join(better)}: its {name} is {model[measure]:.3f}, so use the simple one"
-        )
-        ahead = [other for other in BASELINES if not model["smape"] < baselines[other]["smape"]]
-        if ahead:
-            words.append(f"by sMAPE, in which small values weigh more, it does not beat {' and '.join(ahead)}")
+        share = 1 - mine / baselines[best][measure]
+        little = ", so little that it may be chance" if share < _LITTLE else ""
+        words = [
+            f"the model beats every simple forecast: {name} {mine:.3f}, {share:.1%} below the best of "
+            f"them, {best} ({baselines[best][measure]:.3f}){little}"
+        ]
+    ahead = [other for other in BASELINES if other not in better and not model["smape"] < baselines[other]["smape"]]
+    if ahead:
+        words.append(f"by sMAPE, in which small values weigh more, it does not beat {_listed(ahead)}")
     if moves < _REPEATS:
         words.append(f"the model only repeats the last value: its forecasts move {moves:.0%} as far as the series does")
     return words
+
+
+def _listed(names: Sequence[str]) -> str:
+    """One, two, ... and the last."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
