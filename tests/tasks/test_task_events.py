@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from unrolled.tasks.events import Skipped
+from unrolled.tasks.events import Skipped, Split
+
+
+def test_parts_are_counted() -> None:
+    assert str(Split(1234, 100, 7, "series", "x.csv")) == (
+        "1,234 series to train on, 100 to validate on (x.csv), 7 for the test"
+    )
+    assert str(Split(67, 0, 0, "series", "none")) == "67 series to train on, none held out to validate on"
 
 
 def test_what_was_left_out_is_counted_and_listed() -> None:

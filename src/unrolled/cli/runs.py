@@ -84,7 +84,7 @@ def read_sequences(
     if model.task == "classify":
         return _read_to_classify(model, source, literal, column)  # type: ignore[arg-type]  # told by its task
     if model.vocabulary is None:
-        path = _numbers_file(source, literal)
+        path = _file(source, literal, _WHAT["series"])
         inputs: Inputs = model.read_inputs(path)  # type: ignore[assignment]  # a regressor's
         return inputs, [{"path": path, "sequence": place} for place in range(1, len(inputs) + 1)]
     documents = read_texts(source, literal, column, model.columns["text"])  # type: ignore[union-attr]
@@ -106,7 +106,7 @@ def _read_to_classify(
         return documents.texts, _text_rows(documents)
     if column is not None:
         reading = replace(reading, column=column)
-    found = reading.unlabelled(_numbers_file(source, literal))
+    found = reading.unlabelled(_file(source, literal, _WHAT[reading.kind]))
     rows: list[Row] = []
     for place, origin in enumerate(found.origins):
         row: Row = {"path": origin.path, "row": origin.row, "sequence": place + 1}
@@ -116,7 +116,10 @@ def _read_to_classify(
     return found.inputs, rows
 
 
-def _numbers_file(source: str | None, literal: str | None) -> Path:
+_WHAT = {"series": "sequences of numbers", "sound": "sound", "dna": "DNA"}
+
+
+def _file(source: str | None, literal: str | None, what: str) -> Path:
     if literal is not None or source in (None, "-"):
-        raise UsageError("this run reads sequences of numbers, so it needs a file, not standard input or --literal.")
+        raise UsageError(f"this run reads {what}, so it needs a file or folder, not standard input or --literal.")
     return Path(str(source))

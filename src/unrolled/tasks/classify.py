@@ -73,7 +73,7 @@ class ClassifyTask(SequenceTask):
         }
         parts = {name: Examples(other.inputs, other.labels, None, reading) for name, other in others.items()}
         everything = (found, *others.values())
-        remarks = (*_remark(reading), *(remark for part in everything for remark in part.remarks))
+        remarks = (*_remark(reading, found.inputs), *(remark for part in everything for remark in part.remarks))
         skipped = tuple(error for part in everything for error in part.skipped)
         if "valid" in parts:
             return Parts(examples, parts["valid"], parts.get("test"), str(common.valid), remarks, skipped)
@@ -273,14 +273,23 @@ def _layout(examples: Examples, options: ClassifyOptions) -> Reading:
     )  # fmt: skip
 
 
-def _remark(reading: Reading) -> tuple[str, ...]:
-    """What the file was taken for, where that is not text."""
+def _remark(reading: Reading, inputs: Inputs) -> tuple[str, ...]:
+    """What the file was taken for, where that is not text, and how long its sequences are."""
+    lengths = sorted({len(row) for row in inputs})
     if reading.kind == "sound":
-        return (f"read as sound at {reading.rate:,} Hz, {reading.bands} mel bands each {1000 * reading.hop:g} ms",)
+        long = _span(*(f"{max(0, steps - 1) * reading.hop:.1f}" for steps in (lengths[0], lengths[-1])))
+        features = f"{reading.bands} mel bands each {1000 * reading.hop:g} ms"
+        return (f"read as sound of {long} s at {reading.rate:,} Hz, {features}",)
+    long = _span(*(f"{steps:,}" for steps in (lengths[0], lengths[-1])))
     if reading.kind == "dna":
-        read = "bases" if reading.kmer == 1 else f"{reading.kmer}-mers"
-        return (f"read as DNA, {read}{' of both strands' if reading.both_strands else ''}",)
+        read = "bases" if reading.kmer == 1 else f"bases as {reading.kmer}-mers"
+        return (f"read as DNA of {long} {read}{', both strands' if reading.both_strands else ''}",)
     if reading.kind == "series":
-        what = f", the rows with one {reading.sequence} are one" if reading.sequence else ""
-        return (f"read as series of numbers{what}",)
+        what = f"; the rows with one {reading.sequence} are one" if reading.sequence else ""
+        width = inputs[0].shape[1]
+        return (f"read as series of {long} steps of {width} number{'s' if width > 1 else ''}{what}",)
     return ()
+
+
+def _span(least: str, most: str) -> str:
+    return least if least == most else f"{least} to {most}"

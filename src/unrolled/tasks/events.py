@@ -34,7 +34,8 @@ class Split(Event):
 
     def __str__(self) -> str:
         test = f", {self.test:,} for the test" if self.test else ""
-        return f"{self.train:,} {self.unit} to train on, {self.valid:,} to validate on ({self.how}){test}"
+        valid = f"{self.valid:,} to validate on ({self.how})" if self.valid else "none held out to validate on"
+        return f"{self.train:,} {self.unit} to train on, {valid}{test}"
 
 
 @dataclass(frozen=True)

@@ -201,8 +201,8 @@ def _kind_of_file(path: Path) -> str:
 def _kind_of_folder(path: Path) -> str:
     kinds = Counter("sound" if is_sound(file) else "dna" if is_fasta(file) else "text" for file in _files(path))
     if len(kinds) > 1:
-        counted = " and ".join(f"{count:,} of {kind}" for kind, count in kinds.most_common())
-        raise DataError(f"the folder holds {counted}; say which is meant with --read-as", path)
+        counted = " and ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common())
+        raise DataError(f"the folder holds files of {counted}; say which is meant with --read-as", path)
     return next(iter(kinds), "text")
 
 
