@@ -188,14 +188,15 @@ def _verdict(model: Mapping[str, float], baselines: Mapping[str, Mapping[str, fl
     better = [other for other in BASELINES if not mine < baselines[other][measure]]
     if better:
         listed = _listed([f"{other} ({baselines[other][measure]:.3f})" for other in better])
-        words = [f"the model does NOT beat {listed}: its {name} is {mine:.3f}, so use {best}"]
+        first = f"the model does NOT beat {listed}: its {name} is {mine:.3f}, so use {best}"
     else:
         share = 1 - mine / baselines[best][measure]
         little = ", so little that it may be chance" if share < _LITTLE else ""
-        words = [
+        first = (
             f"the model beats every simple forecast: {name} {mine:.3f}, {share:.1%} below the best of "
             f"them, {best} ({baselines[best][measure]:.3f}){little}"
-        ]
+        )
+    words = [first]
     ahead = [other for other in BASELINES if other not in better and not model["smape"] < baselines[other]["smape"]]
     if ahead:
         words.append(f"by sMAPE, in which small values weigh more, it does not beat {_listed(ahead)}")
