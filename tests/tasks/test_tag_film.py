@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unrolled as ur
 from data.filming import grey_frames, write_film
 from tasks.tagging import train_tagger
 from unrolled.cli.main import main
 from unrolled.data.film import open_film
-from unrolled.errors import ArgumentError
+from unrolled.data.film_labels import read_film_labels
+from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import open_run
 from unrolled.tasks.film_input import FilmInput
 from unrolled.tasks.tag import TagTask
@@ -69,6 +71,27 @@ def test_a_frame_changes_nothing_before_it(run: Path, films: Path) -> None:
     np.testing.assert_allclose(
         before, model.probabilities([open_film(films / "f0.mp4", rate=10, size=16)])[0], atol=1e-6
     )
+
+
+def test_the_estimator_takes_paths_of_films(films: Path, tmp_path: Path) -> None:
+    paths = sorted(films.glob("*.mp4"))
+    options: dict[str, Any] = {"rate": 10.0, "size": 16, "hidden": 8, "embedding": 8, "epochs": 1, "threads": 1}
+    model = ur.Tagger(**options).fit(paths, None)
+    truth = [list(read_film_labels(path.with_suffix(".csv"), open_film(path, rate=10, size=16))) for path in paths]
+    assert [len(row) for row in model.predict(paths)] == [len(row) for row in truth]
+    assert model.score(paths, None) == model.score(paths, truth)
+    same = ur.Tagger(**options).fit(list(map(str, paths)), truth)
+    np.testing.assert_array_equal(same.predict_proba(paths)[2], model.predict_proba(paths)[2])
+    model.save(tmp_path / "run")
+    np.testing.assert_array_equal(ur.load(tmp_path / "run").predict(paths)[1], model.predict(paths)[1])
+    with pytest.raises(ArgumentError, match="X has 6 sequences and y has 2"):
+        ur.Tagger(**options).fit(paths, truth[:2])
+    other = tmp_path / "other.mp4"
+    other.write_bytes(paths[0].read_bytes())
+    with pytest.raises(DataError, match="the film has no labels; write them into"):
+        ur.Tagger(**options).fit([other], None)
+    with pytest.raises(ArgumentError, match="sequence 1 is no film; give"):
+        model.predict([["a", "b"]])
 
 
 def test_a_film_with_room_is_decoded_once_and_another_each_time(films: Path) -> None:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from unrolled.data.film import Film, is_film, open_film
+from unrolled.data.film_labels import labels_file, read_film_labels
 from unrolled.errors import ArgumentError
 from unrolled.tasks.arrays import as_sequences
 from unrolled.tasks.estimators.base import Estimator
@@ -27,8 +29,9 @@ from unrolled.tasks.tag_parts import Layout, TagExamples, held_out
 class Tagger(Estimator, TagOptions):
     """Label every step of sequences: p(y_t | x_1 ... x_T) = softmax(V h_t + b); causal: p(y_t | x_1 ... x_t).
 
-    `fit(X, y)`: X are n lists of words, or n arrays (T_i, F), or (n, T, F); y are n rows of T_i labels. `cell` is a
-    name or a Cell.
+    `fit(X, y)`: X are n lists of words, or n arrays (T_i, F), or (n, T, F), or n paths of films, of which `rate` frames
+    a second are read; y are n rows of T_i labels, None for films with a table of labels beside each. `cell` is a name
+    or a Cell.
 
     >>> model = Tagger().fit([["The", "dog", "barks"]], [["DET", "NOUN", "VERB"]])  # doctest: +SKIP
     """
@@ -44,8 +47,9 @@ class Tagger(Estimator, TagOptions):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on sequences and their labels; raises ArgumentError (a ValueError) where they cannot be used."""
-        sequences = as_steps(X)
-        examples = TagExamples(sequences, _labels(y, sequences), _layout(sequences))
+        layout = _layout(X, self)
+        sequences = as_steps(X, layout)
+        examples = TagExamples(sequences, _labels(y, sequences), layout)
         parts = held_out(examples, self.validation, Common(seed=self.seed))
         self._fit(parts)
         return self
@@ -57,17 +61,17 @@ class Tagger(Estimator, TagOptions):
     def predict(self, X: Any) -> list[npt.NDArray[Any]]:
         """The label of each step, an array (T_i,) for each sequence."""
         model: TagTask = self._fitted
-        return [np.array(row, dtype=self.classes_.dtype) for row in model.predict(as_steps(X))]
+        return [np.array(row, dtype=self.classes_.dtype) for row in model.predict(as_steps(X, model.layout))]
 
     def predict_proba(self, X: Any) -> list[npt.NDArray[np.float64]]:
         """p(label) at each step, an array (T_i, K) in the order of `classes_` for each sequence."""
         model: TagTask = self._fitted
-        return model.probabilities(as_steps(X))
+        return model.probabilities(as_steps(X, model.layout))
 
     def score(self, X: Any, y: Any) -> float:
         """Share of the steps whose label is right."""
         model: TagTask = self._fitted
-        sequences = as_steps(X)
+        sequences = as_steps(X, model.layout)
         return model.measure(TagExamples(sequences, _labels(y, sequences), model.layout))["accuracy"]
 
     def stream(self) -> TagStream:
@@ -76,8 +80,10 @@ class Tagger(Estimator, TagOptions):
         return model.stream()
 
 
-def as_steps(X: Any) -> list[Any]:
-    """Tuples of words, or arrays (T, F). Raises ArgumentError for anything else, a plain text among it."""
+def as_steps(X: Any, layout: Layout) -> list[Any]:
+    """Tuples of words, arrays (T, F), or films. Raises ArgumentError for anything else, a plain text among it."""
+    if layout.kind == "frames" and isinstance(X, list | tuple) and all(isinstance(path, str | Path) for path in X):
+        return [open_film(path, rate=layout.rate, size=layout.size) for path in X]
     if isinstance(X, list | tuple) and X and isinstance(X[0], list | tuple) and X[0] and isinstance(X[0][0], str):
         return [tuple(words) for words in X]
     sequences = as_sequences(X)
@@ -86,8 +92,11 @@ def as_steps(X: Any) -> list[Any]:
     return sequences
 
 
-def _layout(sequences: Sequence[Any]) -> Layout:
-    """As a table of the same sequences would be laid out, so that a saved run reads one."""
+def _layout(X: Any, options: TagOptions) -> Layout:
+    """As a file of the same sequences would be laid out, so that a saved run reads one."""
+    if isinstance(X, list | tuple) and X and isinstance(X[0], str | Path) and is_film(Path(X[0])):
+        return Layout("frames", "label", rate=options.rate, size=options.size)
+    sequences = as_steps(X, Layout("words"))
     if isinstance(sequences[0], tuple):
         return Layout("words")
     names = tuple(f"x{place}" for place in range(1, sequences[0].shape[1] + 1))
@@ -95,6 +104,8 @@ def _layout(sequences: Sequence[Any]) -> Layout:
 
 
 def _labels(y: Any, sequences: Sequence[Any]) -> list[list[Any]]:
+    if y is None and isinstance(sequences[0], Film):
+        return [list(read_film_labels(labels_file(film.path), film)) for film in sequences]
     if y is None or len(y) != len(sequences):
         have = "none" if y is None else len(y)
         raise ArgumentError(f"X has {len(sequences)} sequences and y has {have}; give a row of labels for each")
