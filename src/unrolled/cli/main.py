@@ -28,7 +28,9 @@ COMMANDS = {
     "transcribe": "Write down what a sound, pen strokes or a picture of a line says.",
     "translate": "Translate texts, or standard input line by line.",
     "embed": "Turn each text into a vector.",
+    "draw": "Draw the network of a run rolled and unrolled, and the inside of its cell.",
     "cells": "List the cells, or print the equations of one.",
+    "inspect": "Look inside a run: gradient through time, memory, units, why it answers so.",
     "bench": "Time the engines on this machine.",
     "demo": "Train a character model for a minute and let it write.",
 }
