@@ -47,10 +47,10 @@ def options(**more: Any) -> Any:
 def test_the_next_symbols_are_whole_names_with_their_probabilities(run: Path, clicks: Path) -> None:
     model = open_run(run)
     assert isinstance(model, LanguageTask)
-    found = model.complete("home page\tsearch\t", 4)
-    assert {name for name, _ in found} == set(PAGES)
+    found = model.complete("home page\tsearch\t", 9)
+    assert {name for name, _ in found} == {*PAGES, ""}
     assert [p for _, p in found] == sorted((p for _, p in found), reverse=True)
-    assert 0.5 < sum(p for _, p in found) <= 1
+    assert 0.9 < sum(p for _, p in found) <= 1
     assert set(model.evaluate(clicks)) == {"loss", "perplexity"}
     assert model.evaluate(clicks)["loss"] < np.log(5)
 

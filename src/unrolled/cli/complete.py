@@ -51,7 +51,7 @@ def _rows(found: list[tuple[str, float]]) -> list[Row]:
 
 
 def _line(row: Row) -> str:
-    return f"{row['probability']:7.2%}  {row['word']}"
+    return f"{row['probability']:7.2%}  {row['word'] or '(the end)'}"
 
 
 def _block(found: Row) -> str:

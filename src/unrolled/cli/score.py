@@ -49,8 +49,8 @@ _HEAD = "perplexity  bits/char  nats/unit  text"
 
 def _line(row: Row) -> str:
     where = str(row["path"]) if row["row"] is None else f"{row['path']}, row {row['row']}"
-    bits = row.get("bits_per_character", float("nan"))
-    return f"{row['perplexity']:>10.3f}  {bits:>9.4f}  {row['loss']:>9.4f}  {where}"
+    bits = f"{row['bits_per_character']:.4f}" if "bits_per_character" in row else "-"
+    return f"{row['perplexity']:>10.3f}  {bits:>9}  {row['loss']:>9.4f}  {where}"
 
 
 def _ranked(row: Row) -> str:

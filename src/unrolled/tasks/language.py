@@ -285,18 +285,20 @@ class LanguageTask(TaskModel[list[str]]):
         """The likeliest next words or symbols with their probabilities, likeliest first.
 
         A model of characters, bytes or subwords spells whole words; the prompt's last word is then taken as whole. With
-        `single` the next unit is listed, whatever it is.
+        `single` the next unit is listed, whatever it is. An empty name is the end of the text, where ends were learnt.
         """
         if count < 1:
             raise ArgumentError(f"count is {count}, it must be 1 or more")
         logits, state = self._read(prompt)
         logs = log_softmax(logits)
         if single or self.vocabulary.units in ("word", "symbol"):
+            end = logs[0, self.border]
             logs[:, : self.vocabulary.first] = -np.inf
-            best = np.argsort(-logs[0], kind="stable")[:count]
-            return [
-                (self.vocabulary.token(int(unit)), math.exp(logs[0, unit])) for unit in best if logs[0, unit] > -np.inf
-            ]
+            if self.ends:
+                logs[0, self.border] = end
+            best = [int(unit) for unit in np.argsort(-logs[0], kind="stable")[:count] if logs[0, unit] > -np.inf]
+            names = ["" if unit == self.border else self.vocabulary.token(unit) for unit in best]
+            return [(name, math.exp(logs[0, unit])) for name, unit in zip(names, best, strict=True)]
         beam = WordBeam(self._kinds(), self.vocabulary.decode, self._advance)
         return beam.words(logs, state, count, in_word=kind_of(prompt[-1:]) == Kind.LETTER)
 
