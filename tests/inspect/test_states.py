@@ -12,7 +12,7 @@ import torch
 from unrolled import cells
 from unrolled.cell import Cell, sigmoid, state
 from unrolled.errors import ArgumentError
-from unrolled.inspect.health import health
+from unrolled.inspect.condition import health
 from unrolled.inspect.patterns import (
     best_followers,
     exciting,

@@ -33,7 +33,7 @@ def inspect(
     Without INPUT it is the part of its own data that training did not see.
     """
     from unrolled.inspect.inspection import open_inside
-    from unrolled.inspect.summary import comparison, summary
+    from unrolled.inspect.words import comparison, summary
 
     if source is not None and literal is not None:
         raise UsageError("give a file (or - for standard input) or --literal TEXT, one of the two.")

@@ -14,8 +14,8 @@ from torch import Tensor
 from unrolled.cell import Program
 from unrolled.errors import ArgumentError, RunError
 from unrolled.inspect.arrays import Shown, plain
+from unrolled.inspect.condition import Health, health
 from unrolled.inspect.gradient import TimeGradient, gradient_through_time, spaced
-from unrolled.inspect.health import Health, health
 from unrolled.inspect.horizon import Horizon, memory_horizon
 from unrolled.inspect.jacobian import Spectrum, spectrum
 from unrolled.inspect.patterns import Following, best_followers
