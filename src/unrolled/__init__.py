@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unrolled import cells, errors, nn
+    from unrolled import cells, errors, inspect, nn
     from unrolled.cell import Cell, Initial, Program, Sizes, state, trace, vector
     from unrolled.engine import Capture, Weights, scan, step
+    from unrolled.inspect.draw import Picture, draw, drawings
     from unrolled.layers import Captures, Pooling, Recurrent, Regularisation, Structure
     from unrolled.layers.accelerate import accelerate
     from unrolled.layers.explain import explain
@@ -43,6 +44,9 @@ _HOME = {
     "accelerate": "unrolled.layers",
     "explain": "unrolled.layers",
     "unroll": "unrolled.layers",
+    "Picture": "unrolled.inspect.draw",
+    "draw": "unrolled.inspect.draw",
+    "drawings": "unrolled.inspect.draw",
     "Captioner": "unrolled.tasks",
     "Classifier": "unrolled.tasks",
     "Forecaster": "unrolled.tasks",
@@ -53,7 +57,7 @@ _HOME = {
     "Translator": "unrolled.tasks",
     "load": "unrolled.tasks",
 }
-_MODULES = ("cells", "errors", "nn")
+_MODULES = ("cells", "errors", "inspect", "nn")
 
 __all__ = [
     "Captioner",
@@ -64,6 +68,7 @@ __all__ = [
     "Forecaster",
     "Initial",
     "LanguageModel",
+    "Picture",
     "Pooling",
     "Program",
     "Recurrent",
@@ -78,8 +83,11 @@ __all__ = [
     "__version__",
     "accelerate",
     "cells",
+    "draw",
+    "drawings",
     "errors",
     "explain",
+    "inspect",
     "load",
     "nn",
     "scan",

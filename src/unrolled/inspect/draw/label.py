@@ -29,7 +29,7 @@ class Run:
 
     def width(self, size: float) -> float:
         """How far it reaches at a font size, in the same unit."""
-        size *= (LOWERED if self.lowered else 1.0) * (1.08 if self.bold else 1.0)
+        size *= (LOWERED if self.lowered else 1.0) * (1.15 if self.bold else 1.0)
         return sum(_advance(letter) for letter in self.text) * size
 
 
