@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from unrolled import Classifier, load
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks import TASKS, Common, open_run
 from unrolled.tasks.classify import ClassifyTask
@@ -295,3 +296,23 @@ def test_arrays_in_memory_are_series(tmp_path: Path) -> None:
     dna = Classifier(read_as="dna", hidden=4, embedding=4, epochs=1, threads=1).fit(texts, [0, 1] * 6)
     with pytest.raises(DataError, match="'!' at place 2 of this sequence is no base"):
         dna.predict(["A!"])
+
+
+def test_an_estimator_takes_paths_of_sounds(sounds: Path, sound_run: Path, tmp_path: Path) -> None:
+    files = sorted(sounds.rglob("*.*"))
+    labels = [file.parent.name for file in files]
+    options = {name: value for name, value in SMALL.items() if name != "embedding"}
+    model = Classifier(**options, read_as="sound", epochs=8, threads=1).fit(files, labels)
+    assert model.score(files, labels) > 0.9
+    assert model.model_.reading.rate == RATE
+    model.save(tmp_path / "run")
+    assert list(load(tmp_path / "run").predict([str(files[0])])) == list(model.predict(files[:1]))
+    trained = load(sound_run)
+    assert isinstance(trained, Classifier)
+    assert (trained.predict(files) == np.array(labels)).mean() > 0.9
+    assert trained.embed(files[:3]).shape == (3, 16)
+    for wrong in ("a.wav", [], [1.0]):
+        with pytest.raises(ArgumentError, match="X must be a sequence of paths of sounds"):
+            trained.predict(wrong)
+    with pytest.raises(DataError, match=r"nowhere\.wav: there is no such file"):
+        trained.predict(["nowhere.wav"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.data import Origin, is_table, read_inputs, read_labelled, read_table
+from unrolled.data.arrays import Numbers
 from unrolled.data.audio import is_sound, log_mel, read_sound, resample, sound_rate
 from unrolled.data.genome import is_fasta, looks_like_dna, read_dna
 from unrolled.data.problems import Problems, listed
@@ -89,6 +90,19 @@ class Reading:
         """The sequences of a file whose labels, if it has any, are left aside. Raises DataError."""
         return self._read(path, labels=False, skip_bad=False)
 
+    @classmethod
+    def of_sounds(cls, files: Sequence[Path], options: ClassifyOptions) -> Reading:
+        """The features of sounds: as the options say, at the files' commonest rate where they do not."""
+        rate = options.rate or _commonest_rate(files)
+        return cls("sound", None, rate=rate, bands=options.bands, hop=options.hop)
+
+    def sounds(self, files: Sequence[Path]) -> list[Numbers]:
+        """Log-mel features (T, bands) of each file. Raises DataError."""
+        return [self._features(*read_sound(file)) for file in files]
+
+    def _features(self, samples: Numbers, rate: int) -> Numbers:
+        return log_mel(resample(samples, rate, self.rate), self.rate, bands=self.bands, hop=self.hop)
+
     def _read(self, path: Path, *, labels: bool, skip_bad: bool) -> Found:
         read = {"text": self._text, "sound": self._sound, "series": self._series, "dna": self._dna}[self.kind]
         return read(path, labels, skip_bad)
@@ -130,11 +144,10 @@ class Reading:
             try:
                 samples, rate = read_sound(file)
                 rates[rate] += 1
-                samples = resample(samples, rate, self.rate)
             except DataError as error:
                 problems.report(error if origin.row is None else DataError(str(error), origin.path, origin.row))
                 continue
-            inputs.append(log_mel(samples, self.rate, bands=self.bands, hop=self.hop))
+            inputs.append(self._features(samples, rate))
             found_labels.append(label)
             names.append(str(file))
             origins.append(origin)
@@ -271,15 +284,18 @@ def _arrays(path: Path) -> list[str]:
 
 def _with_sound(path: Path, reading: Reading, options: ClassifyOptions) -> Reading:
     """With the commonest sampling rate and the sizes of the features."""
+    named = (file for file, _, _ in sound_files(path, reading, False, Problems(skip=True)))
+    return replace(reading, rate=options.rate or _commonest_rate(named), bands=options.bands, hop=options.hop)
+
+
+def _commonest_rate(files: Iterable[Path]) -> int:
     rates = Counter[int]()
-    if options.rate is None:
-        for file, _, _ in sound_files(path, reading, False, Problems(skip=True)):
-            try:
-                rates[sound_rate(file)] += 1
-            except DataError:
-                continue  # it is named when it is read
-    commonest = min(rates.most_common(1)[0][0], _HIGHEST_RATE) if rates else _HIGHEST_RATE
-    return replace(reading, rate=options.rate or commonest, bands=options.bands, hop=options.hop)
+    for file in files:
+        try:
+            rates[sound_rate(file)] += 1
+        except DataError:
+            continue  # it is named when it is read
+    return min(rates.most_common(1)[0][0], _HIGHEST_RATE) if rates else _HIGHEST_RATE
 
 
 def sound_files(path: Path, reading: Reading, labels: bool, problems: Problems) -> Iterator[tuple[Path, str, Origin]]:

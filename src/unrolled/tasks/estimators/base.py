@@ -166,9 +166,11 @@ class OnSequences(Estimator):
             )
         return sequences
 
-    def _fit_examples(self, X: Any, sequences: list[Any], targets: list[Any], labels: list[Any] | None) -> None:
+    def _fit_examples(
+        self, X: Any, sequences: list[Any], targets: list[Any], labels: list[Any] | None, layout: Any = None
+    ) -> None:
         """Hold a part out, but not from data that are too few, and train."""
-        examples = Examples(sequences, targets)
+        examples = Examples(sequences, targets, layout=layout)
         options = self._settled(examples)
         if round(options.validation * len(examples)) < FEWEST_HELD_OUT:
             self._fit(Parts(examples, how="none"))
