@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from unrolled import cells
+from unrolled.cli.main import main
 from unrolled.errors import ArgumentError, RunError
 from unrolled.inspect.observer import GradientObserver
 from unrolled.layers import Recurrent
@@ -50,7 +51,38 @@ def test_readings_are_made_and_training_stays_what_it_is(story: Path, tmp_path: 
     assert [line["step"] for line in lines] == [5, 10, 15, 20, 25]
     assert lines[0]["gradients"][0]["verdict"] in ("vanishing", "healthy", "exploding")
     assert said
-    assert said[0].startswith("step 5, gradient through time, layer 1: ")
+    assert said[0].startswith("step 5: the gradient through time of layer 1 is ")
+
+
+def test_the_command_writes_them_beside_the_metrics(story: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [
+        "train",
+        "language",
+        str(story),
+        "--out",
+        str(out),
+        "--hidden",
+        "8",
+        "--embedding",
+        "4",
+        "--threads",
+        "1",
+    ]
+    command += ["--batch-size", "4", "--window", "20", "--quiet", "--gradients", "4"]
+    assert main([*command, "--epochs", "1"]) == 0
+    first = steps(out)
+    assert first[0] == 4
+    lines = out / "gradients.jsonl"
+    lines.write_text(lines.read_text() + '{"step": 99999}\n{"ste')
+    assert main([*command, "--epochs", "2", "--resume"]) == 0
+    found = steps(out)
+    assert found == list(range(4, found[-1] + 1, 4))
+    assert len(found) > len(first)
+
+
+def steps(run: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (run / "gradients.jsonl").read_text().splitlines()]
 
 
 def test_a_reading_is_the_gradient_of_the_step_itself() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Group
+from cyclopts import App, Group, Parameter
 
 from unrolled.cli.options import with_options
 from unrolled.cli.output import Output
@@ -16,10 +17,11 @@ from unrolled.tasks import TASKS, Common, NetworkOptions, Task
 
 if TYPE_CHECKING:
     from unrolled.tasks import RunResult
+    from unrolled.tasks.events import Event
 
-_TASK = Group("The task", sort_key=2)
+_RUN, _TASK = Group("The run", sort_key=1), Group("The task", sort_key=2)
 GROUPS = {
-    "Common": Group("The run", sort_key=1),
+    "Common": _RUN,
     "TextOptions": Group("Text", sort_key=3),
     "NetworkOptions": Group("The network and its training", sort_key=4),
     "SequenceOptions": _TASK,
@@ -29,13 +31,30 @@ GROUPS = {
 app = App(name="train")
 
 
-def fit(task: Task, common: Common, options: NetworkOptions, output: Output) -> RunResult:
-    """Train with progress on standard error, unless that is to be quiet."""
-    from unrolled.train import ProgressBar
+Gradients = Annotated[
+    int | None,
+    Parameter(help="measure the gradient through time every so many steps and write gradients.jsonl", group=_RUN),
+]
 
-    watching = [] if output.quiet else [ProgressBar(task.model.pace or task.model.unit, task.model.metric)]
+
+def fit(task: Task, common: Common, options: NetworkOptions, output: Output, gradients: int | None = None) -> RunResult:
+    """Train with progress on standard error, unless that is to be quiet."""
+    from unrolled.inspect import GradientObserver
+    from unrolled.tasks.events import Started
+    from unrolled.train import Observer, ProgressBar
+
+    pace = task.model.pace or task.model.unit
+    watching: list[Observer] = [] if output.quiet else [ProgressBar(pace, task.model.metric)]
+    looking = None if gradients is None else GradientObserver(gradients, tell=output.note)
+    watching += [] if looking is None else [looking]
+
+    def notify(event: Event) -> None:
+        if looking is not None and isinstance(event, Started):
+            looking.path = Path(event.run) / "gradients.jsonl"
+        output.note(str(event))
+
     command = shlex.join(["unrolled", *sys.argv[1:]])
-    return task.train(options, common, watching, lambda event: output.note(str(event)), command)
+    return task.train(options, common, watching, notify, command)
 
 
 def report(result: RunResult, output: Output, more: Mapping[str, object] | None = None) -> None:
@@ -70,10 +89,12 @@ def _metrics(metrics: Mapping[str, float]) -> str:
 
 
 def _command(task: Task) -> Callable[..., None]:
-    def body(common: Common, options: NetworkOptions, *, output: Output = Output()) -> None:
+    def body(
+        common: Common, options: NetworkOptions, *, gradients: Gradients = None, output: Output = Output()
+    ) -> None:
         if common.data is None and not common.resume:
             raise UsageError(f"unrolled train {task.name} needs a file or a folder to train on, or --resume --out RUN.")
-        report(fit(task, common, options, output), output)
+        report(fit(task, common, options, output, gradients), output)
 
     body.__doc__ = task.summary[:1].upper() + task.summary[1:] + "."
     return with_options(body, Common, task.options, groups=GROUPS)

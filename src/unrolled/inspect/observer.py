@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class GradientObserver(Observer):
 
     The loss's part is taken from the training step's own backward pass; for dh_T/dh_t a few rows are run once more.
     `path`: a file of JSON lines to write as well. `tell` is called with a sentence when a verdict changes.
+    Under dropout and the like dL/dh_t is the step's own, dh_T/dh_t that of evaluation.
     """
 
     def __init__(
@@ -63,6 +65,10 @@ class GradientObserver(Observer):
 
     def on_start(self, start: Start) -> None:
         self._module = start.module
+        if self.path is not None and self.path.exists():
+            # What a resumed run measures again is not to be there twice.
+            lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _step(line) <= start.step]
+            self.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         self._arm(start.step)
 
     def on_step(self, step: Step) -> None:
@@ -97,7 +103,8 @@ class GradientObserver(Observer):
         for gradient in reading.gradients:
             place, verdict = str(gradient.place), gradient.verdict
             if self.tell is not None and self._kinds.get(place) != verdict.kind:
-                self.tell(f"step {reading.step:,}, gradient through time, {place}: {verdict}")
+                since = "" if verdict.step is None else f" from {verdict.step} steps back on"
+                self.tell(f"step {reading.step:,}: the gradient through time of {place} is {verdict.kind}{since}")
             self._kinds[place] = verdict.kind
         if self.path is not None:
             try:
@@ -107,6 +114,14 @@ class GradientObserver(Observer):
                 raise RunError(
                     f"{self.path} cannot be written ({error.strerror or error}); make room or allow writing"
                 ) from error
+
+
+def _step(line: str) -> float:
+    """The step of a line; a cut one, which a killed process may have left, belongs to none."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def _measure(passage: Any) -> TimeGradient:
