@@ -35,10 +35,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LanguageTask]:
 
 
 def spelt(model: LanguageTask, text: str, *, end: bool) -> float:
-    """Log p of a text by the model's own scoring."""
+    """Log p of a text by the model's own scoring; letters of a word that it does not know are equally likely."""
     ids = model.vocabulary.encode(text).tolist()
     logits, state = model.module.step(_tensor([model.start]))
     total = 0.0
+    if model.vocabulary.units == "word":
+        pieces = zip(ids, model.vocabulary.pieces(text), strict=True)
+        total -= math.log(4) * sum(len(piece) for unit, piece in pieces if unit == model.vocabulary.unknown)
     for unit in ids:
         total += float(log_softmax(logits.detach().double().numpy())[0, unit])
         logits, state = model.module.step(_tensor([unit]), state)
@@ -75,11 +78,18 @@ def test_symbols_cost_what_the_language_model_says(models: dict[str, LanguageTas
 def test_words_cost_what_the_language_model_says_where_they_end(models: dict[str, LanguageTask]) -> None:
     model = models["word"]
     companion = join(model, OURS)
-    before, last = walked(companion, "aab, b")
-    assert before == pytest.approx(spelt(model, "aab,", end=False), rel=1e-5)
-    assert before + last == pytest.approx(spelt(model, "aab, b", end=True), rel=1e-5)
+    for text in ("aab, b", "ab", "a,b ,", "bb aab", "", "ab "):
+        assert sum(walked(companion, text)) == pytest.approx(spelt(model, text, end=True), rel=1e-5), text
+    assert walked(companion, "aab ")[0] == pytest.approx(spelt(model, "aab", end=False), rel=1e-5)
+
+
+def test_letters_are_charged_for_the_likeliest_word_that_begins_so(models: dict[str, LanguageTask]) -> None:
+    companion = join(models["word"], OURS)
     scores, _ = companion.start()
-    assert not scores.any()
+    words = {word: spelt(models["word"], word, end=False) for word in ("ab", "ba", "a", "b")}
+    assert scores[OURS.encode("b")[0]] == pytest.approx(max(words["b"], words["ba"]), rel=1e-5)
+    before, _ = walked(companion, "ab")
+    assert before == pytest.approx(words["ab"], rel=1e-5)
 
 
 def test_the_search_prefers_what_the_language_model_knows(models: dict[str, LanguageTask]) -> None:
@@ -94,6 +104,12 @@ def test_the_search_prefers_what_the_language_model_knows(models: dict[str, Lang
             expected = alone[hypothesis.symbols] + 2.0 * spelt(models[name], text, end=True)
             assert hypothesis.score == pytest.approx(expected, abs=1e-3)
     assert math.isfinite(best[0].score)
+
+
+def test_letters_that_make_no_word_are_dearer_than_words(models: dict[str, LanguageTask]) -> None:
+    companion = join(models["word"], OURS)
+    apart, joined = (sum(walked(companion, text)) for text in ("ab ba", "abba"))
+    assert apart > joined
 
 
 def test_unlike_units_are_refused(models: dict[str, LanguageTask]) -> None:
