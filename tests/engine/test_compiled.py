@@ -21,10 +21,12 @@ from unrolled.cell import (
     tanh,
     trace,
     vector,
+    without_noise,
     zoneout,
 )
 from unrolled.engine import step
-from unrolled.engine.cpu import room, stepper
+from unrolled.engine.cpu import call, room, stepper
+from unrolled.engine.cpu.compiler import compiled
 
 CELLS: dict[str, Cell] = {
     **{name: cells.by_name(name) for name in cells.names()},
@@ -59,6 +61,24 @@ def test_inference_equals_reference(name: str, batch: int, steps: int) -> None:
         with torch.no_grad():
             outputs, last = case.scan(engine="compiled")
         assert_close([outputs, *last], [wanted, *end])
+
+
+@pytest.mark.parametrize("case", [Case(5, 4, 3, 17), Case(7, 6, 4, 33, 20, ragged=True, reverse=True)], ids=str)
+@pytest.mark.parametrize("name", CELLS)
+def test_the_input_multiplied_in_its_step(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call, "MANY_ROWS", 1)
+    monkeypatch.setattr(call, "MUCH", 0)
+    found = random_case(
+        CELLS[name], batch=case.batch, steps=case.steps, inputs=case.inputs, hidden=case.hidden, output=case.output
+    )
+    lengths = torch.tensor([4, 6, 0, 1, 5, 2, 2]) if case.ragged else None
+    options = {"lengths": lengths, "reverse": case.reverse}
+    wanted, end = found.scan(engine="reference", **options)
+    with torch.no_grad():
+        outputs, last = found.scan(engine="compiled", **options)
+    assert_close([outputs, *last], [wanted, *end])
+    program = without_noise(found.program, found.program.noise)
+    assert (compiled(program, "float64").joined is None) == ("layernorm" in name)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "jordan", "lstm-peephole", "mingru", "slstm", "lstm-projected"])

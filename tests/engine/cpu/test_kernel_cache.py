@@ -141,20 +141,21 @@ def test_the_key_is_all_that_the_code_depends_on(monkeypatch: pytest.MonkeyPatch
     gru, lstm = trace(cells.GRU()), trace(cells.LSTM())
     turned = replace(lstm, state=dict(reversed(lstm.state.items())))
     keys = {
-        compiler._key(gru, "float32", processor()),
-        compiler._key(trace(cells.GRUResetBefore()), "float32", processor()),
-        compiler._key(lstm, "float32", processor()),
-        compiler._key(turned, "float32", processor()),
-        compiler._key(gru, "float64", processor()),
-        compiler._key(gru, "float32", named("sse2")),
-        compiler._key(gru, "float32", named("neon")),
+        compiler._key(gru, "float32", processor(), "train"),
+        compiler._key(trace(cells.GRUResetBefore()), "float32", processor(), "train"),
+        compiler._key(lstm, "float32", processor(), "train"),
+        compiler._key(turned, "float32", processor(), "train"),
+        compiler._key(gru, "float32", processor(), "back"),
+        compiler._key(gru, "float64", processor(), "train"),
+        compiler._key(gru, "float32", named("sse2"), "train"),
+        compiler._key(gru, "float32", named("neon"), "train"),
     }
     monkeypatch.setattr(compiler, "_SOURCES", "other sources")
-    keys.add(compiler._key(gru, "float32", processor()))
+    keys.add(compiler._key(gru, "float32", processor(), "train"))
     monkeypatch.setattr(compiler.llvmlite, "__version__", "0.0")
-    keys.add(compiler._key(gru, "float32", processor()))
-    assert len(keys) == 9
-    assert compiler._key(trace(cells.GRU()), "float32", processor()) in keys
+    keys.add(compiler._key(gru, "float32", processor(), "train"))
+    assert len(keys) == 10
+    assert compiler._key(trace(cells.GRU()), "float32", processor(), "train") in keys
 
 
 # The module alone, by its file: torch would make six starts slow.

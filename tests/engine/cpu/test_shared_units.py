@@ -12,7 +12,7 @@ from batteries.random_case import assert_close, random_case
 from unrolled import cells
 from unrolled.cell import Cell, ProgramCell, recurrent_dropout, trace
 from unrolled.engine import scan
-from unrolled.engine.cpu import large, memory, room, team
+from unrolled.engine.cpu import call, large, room, team
 
 CELLS: dict[str, Cell] = {
     **{name: cells.by_name(name) for name in cells.names()},
@@ -32,16 +32,16 @@ pytestmark = pytest.mark.skipif(team.openmp() is None, reason="no OpenMP library
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Small work is shared out too, by units wherever that is possible; says how many shares there were."""
     shares: list[int] = []
-    real = memory.Call._worth_sharing_units
+    real = call.Call._worth_sharing_units
 
-    def seen(call: memory.Call, rows: int, threads: int) -> bool:
-        found = real(call, 1, threads)
+    def seen(self: call.Call, rows: int, threads: int) -> bool:
+        found = real(self, 1, threads)
         shares.append(threads if found else 1)
         return found
 
     monkeypatch.setattr(large, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(memory, "WORTH_A_BARRIER", 1)
-    monkeypatch.setattr(memory.Call, "_worth_sharing_units", seen)
+    monkeypatch.setattr(call, "WORTH_A_BARRIER", 1)
+    monkeypatch.setattr(call.Call, "_worth_sharing_units", seen)
     monkeypatch.setattr(room, "empty", lambda *shape, dtype: torch.full(shape, float("nan"), dtype=dtype))
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -101,7 +101,9 @@ def test_arm64_object_code_compiles(dtype: str) -> None:
     derivative = pullback(program)
     plan = forward(program, derivative)
     schedules = {"train": plan.schedule, "back": backward(program, derivative, plan.saved)}
-    assert _machine(compiler._object(program, dtype, target, schedules)) == ELF_MACHINE["aarch64"]
+    for name, schedule in schedules.items():
+        code = compiler._object(program, dtype, target, name, schedule)
+        assert _machine(code) == ELF_MACHINE["aarch64"]
     assert _machine(linker.object_code(_product(target, dtype), target)) == ELF_MACHINE["aarch64"]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import llvmlite
@@ -13,7 +14,8 @@ from llvmlite import ir
 
 from unrolled.cell import Program, pullback
 from unrolled.engine.cpu import cache
-from unrolled.engine.cpu.kernel import DIRECT, HEADER, Kernel
+from unrolled.engine.cpu.joined import joined
+from unrolled.engine.cpu.kernel import DIRECT, Kernel
 from unrolled.engine.cpu.linker import Function, linked, object_code
 from unrolled.engine.cpu.pack import Pack
 from unrolled.engine.cpu.product import Product
@@ -31,32 +33,41 @@ def _digest() -> str:
     return digest.hexdigest()
 
 
+JOINED = "joined"
 # Taken when the module is loaded: later the files may have changed while this process still runs the old ones.
 _SOURCES = _digest()
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One compiled direction: the order of its table and the function that takes it."""
+    """One direction: the order of its table and the function that takes it, compiled when it is first asked for."""
 
     schedule: Schedule
     places: tuple[Place, ...]
     sums: tuple[str, ...]
-    run: Function
+    load: Callable[[], Function]
+
+    @cached_property
+    def run(self) -> Function:
+        return self.load()
+
+    @cached_property
+    def buffers(self) -> frozenset[str]:
+        """The names of all buffers."""
+        return frozenset(place.buffer for place in self.places)
 
     @property
     def whole_rows(self) -> bool:
         """Whether a step needs all units of a row in one place, for their mean."""
         return any(stage.means for stage in self.schedule.stages)
 
-    @property
-    def header(self) -> tuple[str, ...]:
-        return HEADER
-
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program's kernels for one element type: inference, the same for a row or two, training, and backward."""
+    """A program's kernels for one element type: inference, the same for a row or two, training, and backward.
+
+    `joined` is inference with W x_t inside the step, where the program allows it.
+    """
 
     program: Program
     dtype: str
@@ -66,12 +77,18 @@ class Compiled:
     direct: Pass
     train: Pass
     back: Pass
+    joined: Pass | None
     plan: Forward
 
-    @property
+    @cached_property
     def kept(self) -> frozenset[str]:
         """Buffers of the forward pass that the backward pass or the weight gradients read."""
         return frozenset(p.buffer for p in (*self.back.places, *self.plan.operands.values()))
+
+    @cached_property
+    def whole_rows(self) -> bool:
+        """Whether a pass needs all units of a row in one place."""
+        return any(step.whole_rows for step in (self.infer, self.train, self.back))
 
     @property
     def operands(self) -> dict[str, Place]:
@@ -90,27 +107,26 @@ class Compiled:
 
 @lru_cache(maxsize=256)
 def compiled(program: Program, dtype: str, target: Target | None = None) -> Compiled:
-    """The kernels of a program, from the cache on disk or compiled now."""
+    """The kernels of a program, each from the cache on disk or compiled when it is first called."""
     target = target or host()
     derivative = pullback(program)
     plan, plain = forward(program, derivative), forward(program, None)
     back = backward(program, derivative, plan.saved)
-    schedules = {"infer": plain.schedule, DIRECT: plain.schedule, "train": plan.schedule, "back": back}
-    code = cache.load_or_make(_key(program, dtype, target), lambda: _object(program, dtype, target, schedules))
-    functions = linked(code, tuple(schedules))
-    kernels = _kernels(ir.Module(), program, dtype, target, schedules)
-    passes = {
-        name: Pass(schedules[name], tuple(kernels[name].places.values()), kernels[name].sums, functions[name])
-        for name in schedules
-    }
-    lanes = target.lanes(dtype)
-    return Compiled(program, dtype, lanes, target, plan=plan, **passes)
+
+    def made(name: str, schedule: Schedule) -> Pass:
+        kernel = _kernel(ir.Module(), program, dtype, target, name, schedule)
+        return Pass(
+            schedule, tuple(kernel.places.values()), kernel.sums, lambda: _load(program, dtype, target, name, schedule)
+        )
+
+    inside = joined(plain.schedule)
+    passes = {"infer": plain.schedule, DIRECT: plain.schedule, "train": plan.schedule, "back": back}
+    return Compiled(program, dtype, target.lanes(dtype), target, plan=plan,
+                    joined=None if inside is None else made(JOINED, inside),
+                    **{name: made(name, schedule) for name, schedule in passes.items()})  # fmt: skip
 
 
-def _kernels(
-    module: ir.Module, program: Program, dtype: str, target: Target, schedules: dict[str, Schedule]
-) -> dict[str, Kernel]:
-    kind = Kind(dtype, target.lanes(dtype))
+def _kernel(module: ir.Module, program: Program, dtype: str, target: Target, name: str, schedule: Schedule) -> Kernel:
     biased = program.recurrent_biased
     bias = {program.recurrent[g]: Place("c", "hidden", "unit", k, len(biased)) for k, g in enumerate(biased)}
     both = bias | {
@@ -118,7 +134,15 @@ def _kernels(
         for i, n in enumerate(program.nodes)
         if n.operation == "gate"
     }
-    return {name: Kernel(module, target, kind, name, schedule, both) for name, schedule in schedules.items()}
+    return Kernel(module, target, Kind(dtype, target.lanes(dtype)), name, schedule, both)
+
+
+def _load(program: Program, dtype: str, target: Target, name: str, schedule: Schedule) -> Function:
+    """The function of one pass, from the cache on disk or compiled now."""
+    code = cache.load_or_make(
+        _key(program, dtype, target, name), lambda: _object(program, dtype, target, name, schedule)
+    )
+    return linked(code, (name,))[name]
 
 
 @dataclass(frozen=True)
@@ -144,16 +168,15 @@ def tools(dtype: str, target: Target | None = None) -> Tools:
     return Tools(**linked(cache.load_or_make(key.hexdigest(), make), ("multiply", "pack")))
 
 
-def _object(program: Program, dtype: str, target: Target, schedules: dict[str, Schedule]) -> bytes:
-    """Object code of the kernels."""
+def _object(program: Program, dtype: str, target: Target, name: str, schedule: Schedule) -> bytes:
+    """Object code of a kernel."""
     module = ir.Module("unrolled")
     module.triple = target.triple
-    for kernel in _kernels(module, program, dtype, target, schedules).values():
-        kernel.emit()
+    _kernel(module, program, dtype, target, name, schedule).emit()
     return object_code(module, target)
 
 
-def _key(program: Program, dtype: str, target: Target) -> str:
+def _key(program: Program, dtype: str, target: Target, name: str) -> str:
     """Everything that the code depends on: equations, type, processor, LLVM and the compiler's own source."""
-    parts = [json.dumps(program.to_json()), dtype, repr(target), llvmlite.__version__, _SOURCES]
+    parts = [name, json.dumps(program.to_json()), dtype, repr(target), llvmlite.__version__, _SOURCES]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -2,8 +2,10 @@
 
 A kernel takes one table of 64-bit integers: sizes, then base address, stride in time and stride in rows (in elements)
 of each buffer, then the addresses of the packed matrices, then those of the sums. Rows are [first, last); the longest
-come first, and a step touches only those that still live. Units are one share of several; where there are several, the
-threads wait for each other at the counter `barrier` before a stage that multiplies what all of them have written.
+come first, and a step touches only those that still live. The numbers at `steps_at` and `states_at` are added to the
+row in a step, and in a block of states: rows of unlike lengths lie packed. Units are one share of several; where there
+are several, the threads wait for each other at the counter `barrier` before a stage that multiplies what all of them
+have written.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from unrolled.engine.cpu.tile import POINTER, call_tile, dots, lane_sum, loop, n
 from unrolled.engine.cpu.vector import I32, I64, VECTOR, Kind, Vec
 
 DIRECT = "direct"  # the name of the kernel for a row or two: it reads the parameters as they lie
-HEADER = ("steps", "first", "last", "hidden", "output", "descending", "before", "lengths", "share", "shares",
-          "barrier", "give_way")  # fmt: skip
+HEADER = ("steps", "first", "last", "input", "hidden", "output", "descending", "before", "lengths", "steps_at",
+          "states_at", "share", "shares", "barrier", "give_way")  # fmt: skip
 
 
 def panel_blocks(target: Target, stage: Stage) -> int:
@@ -60,8 +62,10 @@ class Kernel:
         }
         self.totals = {name: entry() for name in self.sums}
         lanes = number(self.kind.lanes)
-        self.extent = {w: self.header[w] for w in ("hidden", "output")}
-        self.blocks = {w: b.sdiv(b.add(n, number(self.kind.lanes - 1)), lanes) for w, n in self.extent.items()}
+        self.extent = {w: self.header[w] for w in ("input", "hidden", "output")}
+        self.blocks = {
+            w: b.sdiv(b.add(self.extent[w], number(self.kind.lanes - 1)), lanes) for w in ("hidden", "output")
+        }
         self.padded = {w: b.mul(n, lanes) for w, n in self.blocks.items()}
         self._share_out()
         self.scratch = self._scratch()
@@ -128,6 +132,11 @@ class Kernel:
             "new": b.sub(number(1), parity),
         }
         self.time = time
+        steps, states = (b.inttoptr(header[name], POINTER) for name in ("steps_at", "states_at"))
+        self.starts = {
+            when: b.load(b.gep(table, [time[when]], source_etype=I64), typ=I64)
+            for when, table in (("t", steps), ("in", states), ("out", states))
+        }
         alive = self._alive(t)
         with b.if_then(b.icmp_signed(">", alive, header["first"])):
             for stage in self.schedule.stages:
@@ -186,21 +195,30 @@ class Kernel:
         b, columns, column = self.b, [], 0
         for group in stage.groups:
             width = self._panel(stage) * len(group.results)
-            times, of = group.depth
-            # an operand of several parts is padded between them, a single one is not needed past its end
-            depth = b.mul(number(times), self.padded[of]) if times > 1 or group.transposed else self.extent[of]
-            start = self._address(group.operand, m, number(0))
             target = b.add(self.scratch, self._bytes(number(column * self.kind.lanes)))
             if self.direct:
-                self._dots(stage, group, start, panel, target)
+                self._dots(stage, group, self._address(group.operand, m, number(0)), panel, target)
             else:
-                stride, matrix = self.strides[group.operand.buffer][2], self.matrices[id(group)][0]
-                matrix = b.add(matrix, self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes)))))
-                arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
-                call_tile(b, self.kind, rows, width, count, arguments)
+                size = rows, width, vectors
+                if group.onto is not None:
+                    self._tiles(group.onto, m, count, panel, target, size, add=False)
+                self._tiles(group, m, count, panel, target, size, add=group.onto is not None)
             columns.append(column)
             column += width
         return columns
+
+    def _tiles(
+        self, group: Group, m: Any, count: Any, panel: Any, target: Any, size: tuple[int, int, int], *, add: bool
+    ) -> None:
+        """One group's products of `count` rows with a panel, into or onto the scratch."""
+        b, (rows, width, vectors), (times, of) = self.b, size, group.depth
+        # an operand of several parts is padded between them, a single one is not needed past its end
+        depth = b.mul(number(times), self.padded[of]) if times > 1 or group.transposed else self.extent[of]
+        stride, matrix = self.strides[group.operand.buffer][2], self.matrices[id(group)][0]
+        matrix = b.add(matrix, self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes)))))
+        start = self._address(group.operand, m, number(0))
+        arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
+        call_tile(b, self.kind, rows, width, count, arguments, add=add)
 
     def _dots(self, stage: Stage, group: Group, a: Any, block: Any, target: Any) -> None:
         """One block of units of one row, from matrices as the parameters hold them."""
@@ -252,6 +270,8 @@ class Kernel:
         node = self.schedule.nodes[i]
         if node.operation == "constant":
             return float(node.value or 0.0)
+        if i in self.schedule.silent:
+            return self._read(self.biased[i], row, unit)
         found = products[i] if i in products else self._read(self.schedule.homes[i], row, unit)
         # a product has its recurrent bias from here on, also in memory; a gate in memory is W x without b
         if i in self.biased and (i in products or node.operation == "gate"):
@@ -301,6 +321,8 @@ class Kernel:
         offset = unit
         if place.slot:
             offset = b.add(offset, b.mul(number(place.slot), self.padded[place.width]))
+        if place.when in self.starts:
+            row = b.add(row, self.starts[place.when])
         if place.when != "unit":
             offset = b.add(offset, b.mul(row, per_row))
         if place.when in self.time:

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from unrolled.cell import Program
+from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import Compiled, compiled
+from unrolled.engine.cpu.gradients import gradients as all_gradients
 from unrolled.engine.cpu.large import DTYPES
-from unrolled.engine.cpu.memory import Call, Memory
+from unrolled.engine.cpu.memory import Memory
 from unrolled.engine.plan import Plan
 from unrolled.engine.weights import Weights
 from unrolled.errors import ArgumentError
@@ -70,20 +72,31 @@ class _Request:
         return Call(self.plan, self.program, self.code, lengths, self.noise, list(self.named))
 
     def kept(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every buffer that the backward pass reads again."""
+        """Name and shape of every buffer that the backward pass reads again; packed ones as long as they can get."""
         plan, program, lanes = self.plan, self.program, self.code.lanes
+        steps: tuple[int, ...] = (plan.steps, plan.batch)
+        blocks: tuple[int, ...] = (plan.steps + 1, plan.batch)
+        if plan.ragged:
+            steps, blocks = (plan.steps * plan.batch,), (plan.steps * plan.batch + plan.batch,)
 
         def padded(width: str) -> int:
             return -(-plan.sizes.of(width) // lanes) * lanes
 
-        shapes = {"x": (plan.steps, plan.batch, len(program.gates) * padded("hidden"))}
-        shapes |= {f"s.{k}": (plan.steps + 1, plan.batch, padded(w)) for k, w in program.state.items()}
+        shapes = {"x": (*steps, len(program.gates) * padded("hidden"))}
+        shapes |= {f"s.{k}": (*blocks, padded(w)) for k, w in program.state.items()}
         shapes |= {
-            p.buffer: (plan.steps, plan.batch, padded(p.width) * p.slots)
-            for p in self.code.train.places
-            if p.buffer.startswith("v")
+            p.buffer: (*steps, padded(p.width) * p.slots) for p in self.code.train.places if p.buffer.startswith("v")
         }
         return {name: shapes[name] for name in sorted(shapes) if name in self.code.kept}
+
+
+def _filled_up(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A packed buffer with the length that its fake had: how many steps there are is known only when it runs."""
+    if tuple(tensor.shape) == shape:
+        return tensor
+    found = tensor.new_empty(shape)
+    found[: len(tensor)] = tensor
+    return found
 
 
 @torch.library.custom_op("unrolled::scan", mutates_args=())
@@ -97,12 +110,13 @@ def _scan(
         )
     request = _Request(program, names, noise_names, xs, weights, noise, lengths is not None, reverse, train)
     call = request.call(lengths)
-    memory = Memory(call, request.named, train)
-    memory.start(xs, tuple(state))
-    memory.run(call.code.train if train else call.code.infer, ascending=not reverse)
+    memory = Memory(call, request.named)
+    step = call.forward(train=train)
+    memory.start(step, xs, tuple(state))
+    memory.run(step, ascending=not reverse)
     outputs, last = memory.results()
     # an operation's results must not share memory, and the outputs are a view of a state
-    kept = [memory.tensors[name] for name in request.kept()] if train else []
+    kept = [_filled_up(memory.tensors[name], shape) for name, shape in request.kept().items()] if train else []
     return [outputs.clone(), *last, *kept]
 
 
@@ -125,11 +139,11 @@ def _scan_backward(
 ) -> list[Tensor]:  # fmt: skip
     request = _Request(program, names, noise_names, xs, weights, noise, lengths is not None, reverse, True)
     call = request.call(lengths)
-    memory = Memory(call, request.named, True)
+    memory = Memory(call, request.named)
     memory.tensors = dict(zip(request.kept(), kept, strict=True))
     memory.start_backward(gradients[0], tuple(gradients[1:]))
     memory.run(call.code.back, ascending=reverse)
-    found = memory.gradients(xs, True)
+    found = all_gradients(memory, xs, inputs=True)
     every = [found["xs"], *(found[f"D.{k}"] for k in request.program.state), *(found[n] for n in call.names)]
     return [value.clone() for value in every if value is not None]
 

@@ -11,14 +11,13 @@ from torch import Tensor
 from unrolled.cell import Cell, ProgramCell, without_noise
 from unrolled.engine import reference
 from unrolled.engine.cpu import opaque
+from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import compiled
+from unrolled.engine.cpu.gradients import gradients as all_gradients
 from unrolled.engine.cpu.large import DTYPES
-from unrolled.engine.cpu.memory import Call, Memory
+from unrolled.engine.cpu.memory import Memory
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.weights import Weights
-
-# Up to here, packing the matrices costs more than reading them as they lie.
-FEW_ROWS, FEW_STEPS = 2, 16
 
 
 def refuse(plan: Plan) -> str | None:
@@ -75,22 +74,21 @@ class _Scan(torch.autograd.Function):
         if torch.is_grad_enabled():
             return None, *_through_reference(call, inputs, gradients, ctx.needs_input_grad[1:])
         named = dict(zip(call.names, inputs[1 + states :], strict=True))
-        memory = Memory(call, named, True)
+        memory = Memory(call, named)
         memory.tensors = kept
         memory.start_backward(gradients[0], gradients[1:])
         memory.run(call.code.back, ascending=call.plan.reverse)
-        found = memory.gradients(inputs[0], ctx.needs_input_grad[1])
+        found = all_gradients(memory, inputs[0], inputs=ctx.needs_input_grad[1])
         return None, found["xs"], *(found[f"D.{k}"] for k in call.program.state), *(found.get(n) for n in call.names)
 
 
 def _forward(call: Call, xs: Tensor, *rest: Tensor) -> tuple[tuple[Tensor, ...], Memory]:
     """Outputs and last state, and the memory that a backward pass reads."""
     states, train = len(call.program.state), call.plan.gradient
-    memory = Memory(call, dict(zip(call.names, rest[states:], strict=True)), train)
-    memory.start(xs, rest[:states])
-    few = call.plan.batch <= FEW_ROWS and call.plan.steps <= FEW_STEPS
-    infer = call.code.direct if few and call.program.heads == 1 else call.code.infer
-    memory.run(call.code.train if train else infer, ascending=not call.plan.reverse)
+    memory = Memory(call, dict(zip(call.names, rest[states:], strict=True)))
+    step = call.forward(train=train)
+    memory.start(step, xs, rest[:states])
+    memory.run(step, ascending=not call.plan.reverse)
     outputs, last = memory.results()
     return (outputs, *last), memory
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -15,21 +15,24 @@ from unrolled.engine.cpu.schedule import Group, Stage
 
 
 def packed(
-    code: Compiled, groups: list[tuple[Stage, Group]], matrix: Callable[[str], Tensor], padded: Callable[[str], int]
+    code: Compiled,
+    groups: list[tuple[Stage, Group]],
+    matrix: Callable[[Group, str], Tensor],
+    padded: Mapping[str, int],
 ) -> list[Tensor]:
     """One tensor (panels, inner extent, vectors of a tile) for each group, all filled in one call.
 
-    `matrix` gives the matrix (to, from) of a name, `padded` a width filled up to whole vectors.
+    `matrix` gives the matrix (to, from) of a group's name, `padded` a width filled up to whole vectors.
     """
     panels: list[Tensor] = []
     entries: list[int] = []
-    sources = [[matrix(name) for name in group.names] for _, group in groups]
+    sources = [[matrix(group, name) for name in group.names] for _, group in groups]
     for (stage, group), parts in zip(groups, sources, strict=True):
         blocks, first = panel_blocks(code.target, stage), parts[0]
         lanes, results = code.lanes, len(group.results)
         # transposed matrices follow each other along the inner extent, others stand side by side
         units, inner = first.shape[::-1] if group.transposed else first.shape
-        part = padded(group.depth[1]) if group.transposed else inner
+        part = padded[group.depth[1]] if group.transposed else inner
         depth, wide = part * len(parts) if group.transposed else part, blocks * lanes * results
         panel = room.empty(-(-units // (blocks * lanes)), depth, wide, dtype=first.dtype)
         panels.append(panel)

@@ -32,12 +32,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Group:
-    """Products that read the same operand: `results` are nodes, `matrix` names what is packed, `operand` holds A."""
+    """Products that read the same operand: `results` are nodes, `matrix` names what is packed, `operand` holds A.
+
+    `onto`: products that come first, in whose sums these go on.
+    """
 
     matrix: str
     operand: Place
     results: tuple[int, ...]
-    depth: tuple[int, str]  # the inner extent: so many times "hidden" or "output"
+    depth: tuple[int, str]  # the inner extent: so many times "hidden", "output" or "input"
+    onto: Group | None = None
 
     @property
     def transposed(self) -> bool:
@@ -71,6 +75,7 @@ class Schedule:
     homes: dict[int, Place]
     widths: tuple[str, ...]
     places: dict[str, Place] = field(default_factory=dict)
+    silent: frozenset[int] = frozenset()  # gates whose W x is in a product already
 
     def buffers(self) -> tuple[str, ...]:
         """Every buffer, in the order in which a kernel takes them."""
@@ -78,7 +83,12 @@ class Schedule:
 
     def matrices(self) -> tuple[Group, ...]:
         """Every group of products, in the order in which a kernel takes their packed matrices."""
-        return tuple(g for s in self.stages for g in s.groups)
+        return tuple(g for _, g in self.placed())
+
+    def placed(self) -> list[tuple[Stage, Group]]:
+        """The same with the stage of each."""
+        every = [(s, g) for s in self.stages for g in s.groups]
+        return [(s, g) for s, last in every for g in (last.onto, last) if g is not None]
 
 
 class Planner:

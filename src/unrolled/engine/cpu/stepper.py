@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from unrolled.cell import Program, without_noise
+from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import compiled
 from unrolled.engine.cpu.large import DTYPES
-from unrolled.engine.cpu.memory import Call, Memory
+from unrolled.engine.cpu.memory import Memory
 from unrolled.engine.plan import Plan
 from unrolled.engine.weights import Weights
 
@@ -33,9 +34,9 @@ class Stepper:
         self.program = program
         call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), None, {}, [])
         named = weights.as_dict()
-        memory = Memory(call, named, False)
+        memory = Memory(call, {k: v.detach() for k, v in named.items()})
         zeros = [torch.zeros(plan.batch, plan.sizes.of(w), dtype=plan.dtype) for w in program.state.values()]
-        memory.start(torch.zeros(1, plan.batch, plan.sizes.input, dtype=plan.dtype), tuple(zeros))
+        memory.start(call.code.direct, torch.zeros(1, plan.batch, plan.sizes.input, dtype=plan.dtype), tuple(zeros))
         (self.table,) = memory.tables(call.code.direct, ascending=True)
         self.memory, self.run, self.address = memory, call.code.direct.run.call, self.table.buffer_info()[0]
         self.gates = memory.tensors["x"].view(plan.batch, -1)

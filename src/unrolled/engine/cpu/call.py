@@ -1,0 +1,110 @@
+"""What one call of the kernels needs beside its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from unrolled.cell import Program
+from unrolled.engine.cpu import team
+from unrolled.engine.cpu.compiler import Compiled, Pass
+from unrolled.engine.cpu.large import worth
+from unrolled.engine.cpu.rows import Ragged, packed_rows, shared
+from unrolled.engine.plan import Plan
+
+# Elements of the recurrent matrices from which on a thread gains more by its share of them than it waits for others;
+# and from which on they fit no core's own cache, so that a share helps more rows.
+WORTH_A_BARRIER = 8_000
+LARGE = 2_000_000
+# Up to here, packing the matrices costs more than reading them as they lie.
+FEW_ROWS, FEW_STEPS = 2, 16
+# Rows of a thread, and elements of W x of all steps, from which on W x_t is multiplied in its step: storing all costs
+# more then than reading W again in each.
+MANY_ROWS, MUCH = 8, 2_000_000
+
+
+class Call:
+    """A plan with its kernels: `bounds` share the rows out, or `units` of several share the units of all rows out."""
+
+    def __init__(
+        self, plan: Plan, program: Program, code: Compiled, lengths: Tensor | None, noise: dict[str, Tensor],
+        names: Sequence[str],
+    ) -> None:  # fmt: skip
+        self.plan, self.program, self.code, self.lengths = plan, program, code, lengths
+        self.noise, self.names = noise, names
+        rows, sizes, lanes = plan.batch, plan.sizes, code.lanes
+        self.widths = {"hidden": sizes.hidden, "output": sizes.output}
+        self.padded = {name: -(-size // lanes) * lanes for name, size in self.widths.items()}
+        self.units, shares = 1, 1 if torch.get_num_threads() == 1 else worth(self._work())
+        if shares > 1 and self._worth_sharing_units(rows, shares):
+            self.units, shares = shares, 1
+        shares = min(max(1, rows), shares)
+        self.ragged: Ragged | None = None
+        if lengths is None:
+            self.bounds = shared(rows, shares)
+        else:
+            self.bounds, self.ragged = packed_rows(lengths.cpu(), plan.steps, shares, reverse=plan.reverse)
+
+    def _work(self) -> int:
+        each = len(self.program.recurrent) * self.plan.sizes.output + 4 * len(self.program.nodes)
+        return self.plan.batch * self.plan.steps * self.plan.sizes.hidden * each
+
+    def _worth_sharing_units(self, rows: int, threads: int) -> bool:
+        """Where so few rows are left to each thread that reading the matrices costs more than multiplying by them."""
+        elements = self.plan.sizes.hidden * self.plan.sizes.output * len(self.program.recurrent)
+        few = rows <= (8 if elements >= LARGE else 2) * threads
+        return few and elements >= WORTH_A_BARRIER and not self.code.whole_rows and team.together() is not None
+
+    def forward(self, *, train: bool) -> Pass:
+        """The pass that this call runs: W x_t of all steps in one product beforehand, or of each step where it counts.
+
+        Beforehand, rows of W are read once for all steps; in the step, W x is never stored.
+        """
+        if train:
+            return self.code.train
+        plan, joined = self.plan, self.code.joined
+        stored = plan.steps * plan.batch * len(self.program.gates) * plan.sizes.hidden
+        many = self.units == 1 and self.bounds[1] >= MANY_ROWS and stored >= MUCH
+        if joined is not None and plan.has_input and many:
+            return joined
+        few = plan.batch <= FEW_ROWS and plan.steps <= FEW_STEPS and self.program.heads == 1
+        return self.code.direct if few else self.code.infer
+
+    def sort(self, value: Tensor) -> Tensor:
+        """Rows (B, n) in the kernel's order."""
+        return value if self.ragged is None else value.index_select(0, self.ragged.order)
+
+    def unsort(self, value: Tensor) -> Tensor:
+        """Rows (B, n) in the caller's order."""
+        return value if self.ragged is None else value.index_select(0, self.ragged.back)
+
+    def pack(self, value: Tensor) -> Tensor:
+        """(T, B, n) as the kernel reads it: packed (N, n) where rows have unlike lengths."""
+        if self.ragged is None:
+            return value
+        time, row, batch_first = self.ragged.time, self.ragged.row, value.transpose(0, 1)
+        if batch_first.is_contiguous():
+            return batch_first.flatten(0, 1).index_select(0, row * self.plan.steps + time)
+        return value.flatten(0, 1).index_select(0, time * self.plan.batch + row)
+
+    def unpack(self, value: Tensor) -> Tensor:
+        """The same back to (T, B, n), zero where a row has ended."""
+        if self.ragged is None:
+            return value
+        found = value.new_zeros(self.plan.batch, self.plan.steps, value.shape[-1])
+        found.view(-1, value.shape[-1]).index_copy_(0, self.ragged.row * self.plan.steps + self.ragged.time, value)
+        return found.transpose(0, 1)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Shape of what there is one of for each step of each row."""
+        return (self.plan.steps, self.plan.batch) if self.ragged is None else (len(self.ragged.time),)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Shape of a state's values: one more than there are steps, for each row."""
+        if self.ragged is None:
+            return self.plan.steps + 1, self.plan.batch
+        return (len(self.ragged.time) + self.plan.batch,)

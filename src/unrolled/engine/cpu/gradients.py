@@ -1,0 +1,100 @@
+"""Gradients of every input of a call from the adjoints that its kernel left, in products over all steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unrolled.engine.cpu.large import multiply
+from unrolled.engine.cpu.memory import Memory
+from unrolled.engine.cpu.schedule import Place
+
+
+def gradients(memory: Memory, xs: Tensor, *, inputs: bool) -> dict[str, Tensor | None]:
+    """By the names of the weights, "xs" (where `inputs` asks for it) and "D.NAME" for the first states."""
+    call, program = memory.call, memory.call.program
+    gates, hidden, padded = len(program.gates), call.widths["hidden"], call.padded["hidden"]
+    dx = memory.scratch["dx"].reshape(-1, gates * padded)
+    packed = call.pack(xs)
+    flat = packed.reshape(len(dx), packed.shape[-1])
+
+    def rows(value: Tensor) -> Tensor:
+        if hidden == padded:
+            return value
+        return value.reshape(gates, padded, -1)[:, :hidden].reshape(gates * hidden, -1)
+
+    found: dict[str, Tensor | None] = {"W": rows(multiply(dx.mT, flat)), "xs": None}
+    found["b"] = rows(dx.sum(0).unsqueeze(1)).reshape(-1)
+    if inputs:
+        weight = memory.padded_rows(memory.named["W"], gates)
+        found["xs"] = call.unpack(multiply(dx, weight).reshape(packed.shape))
+    _products(memory, found)
+    for name, total in memory.totals.items():
+        vector = name.removeprefix("p.")
+        found[f"vectors.{vector}"] = total.sum(0)[: call.widths[program.vectors[vector].size]]
+    for vector in program.vectors:
+        found.setdefault(f"vectors.{vector}", torch.zeros_like(memory.named[f"vectors.{vector}"]))
+    for name, width in program.state.items():
+        found[f"D.{name}"] = call.unsort(_of_state(memory, name)[:, : call.widths[width]])
+    return found
+
+
+def _of_state(memory: Memory, name: str) -> Tensor:
+    """The two buffers took turns; a row that ended early in a reverse pass stopped at its own turn."""
+    buffer, plan, ragged = memory.scratch[f"D.{name}"], memory.call.plan, memory.call.ragged
+    if plan.reverse and ragged is not None:
+        return buffer[ragged.lengths % 2, torch.arange(plan.batch)]
+    return buffer[plan.steps % 2]
+
+
+def _products(memory: Memory, found: dict[str, Tensor | None]) -> None:
+    """U, c and further matrices: adjoints times operands over all steps, one product for all of an operand."""
+    call, program = memory.call, memory.call.program
+    hidden = call.widths["hidden"]
+    blocks: dict[str, Tensor] = {}
+    biases: dict[str, Tensor] = {}
+    for group in call.code.back.schedule.matrices():
+        place, width = group.operand, call.padded[group.depth[1]]
+        adjoints = memory.scratch[place.buffer]
+        adjoints = adjoints.reshape(-1, adjoints.shape[-1])
+        adjoints = adjoints[:, place.slot * width : (place.slot + len(group.names)) * width]
+        products = multiply(adjoints.mT, _operand(memory, call.code.operands[group.names[0]]))
+        if group.names == tuple(program.recurrent) and program.heads == 1 and width == hidden:
+            found["U"] = products
+        for k, name in enumerate(group.names):
+            gradient = products[k * width : k * width + call.widths[group.depth[1]]]
+            if name in program.products:
+                found[f"products.{name}"] = gradient
+                continue
+            blocks[name] = _diagonal(gradient, program.heads)
+            if name in program.recurrent_biased:
+                biases[name] = adjoints[:, k * width : k * width + hidden].sum(0)
+    if program.recurrent and "U" not in found:
+        zero = torch.zeros(hidden, memory.named["U"].shape[1], dtype=call.plan.dtype)
+        found["U"] = torch.cat([blocks.get(g, zero) for g in program.recurrent])
+    if program.recurrent_biased:
+        nothing = torch.zeros(hidden, dtype=call.plan.dtype)
+        found["c"] = torch.cat([biases.get(g, nothing) for g in program.recurrent_biased])
+
+
+def _operand(memory: Memory, place: Place) -> Tensor:
+    """The values (N, n) that a matrix multiplied, in the order of its adjoints."""
+    call = memory.call
+    tensor, ragged = memory.tensors[place.buffer], call.ragged
+    width = call.padded[place.width]
+    tensor = tensor[..., place.slot * width : place.slot * width + call.widths[place.width]]
+    if place.when in ("in", "out"):
+        if ragged is not None:
+            return tensor.index_select(0, ragged.before if place.when == "in" else ragged.after)
+        later = (place.when == "out") != call.plan.reverse
+        tensor = tensor[1:] if later else tensor[:-1]
+    # a traced call keeps packed buffers longer than they are
+    return tensor.reshape(-1, tensor.shape[-1]) if ragged is None else tensor[: len(ragged.time)]
+
+
+def _diagonal(matrix: Tensor, heads: int) -> Tensor:
+    """The blocks on the diagonal, stacked as the parameter keeps them."""
+    if heads == 1:
+        return matrix
+    height, width = matrix.shape[0] // heads, matrix.shape[1] // heads
+    return torch.cat([matrix[h * height : (h + 1) * height, h * width : (h + 1) * width] for h in range(heads)])
