@@ -12,11 +12,12 @@ import torch
 
 import unrolled as ur
 from unrolled.cli.main import main
-from unrolled.errors import RunError
-from unrolled.inspect import comparison, depth_of, look_inside, read_one, subject_of, summary
+from unrolled.errors import ArgumentError, RunError
+from unrolled.inspect import comparison, depth_of, integrated_gradients, look_inside, read_one, subject_of, summary
 from unrolled.inspect.inspection import open_inside
 from unrolled.tasks import TASKS, Common
 from unrolled.tasks.estimators.forecaster import _histories
+from unrolled.tasks.estimators.transcriber import _samples
 
 SMALL: dict[str, Any] = {"hidden": 8, "embedding": 4, "batch_size": 8}
 
@@ -155,3 +156,32 @@ def test_a_translation_and_its_attention() -> None:
     assert {s.network for s in reading.states} >= {"encoder"}
     assert reading.why[0].gap is not None
     assert reading.why[0].gap <= 0.01
+
+
+def test_a_transcription_is_taken_apart() -> None:
+    rng = np.random.default_rng(1)
+    sounds = [rng.normal(size=rng.integers(3000, 5000)).astype(np.float32) for _ in range(6)]
+    model = ur.Transcriber(hidden=4, epochs=1, threads=1, rate=8000).fit(sounds, list("ababab")).model_
+    reading = read_one(model, _samples(model.signal, sounds[:1])[0])
+    (gradients, shares) = reading.why
+    assert gradients.gap is not None
+    assert gradients.gap <= 0.01
+    assert len(shares.contributions) == len(gradients.labels)
+    assert reading.surprise is not None
+    assert not len(reading.surprise.nats)
+    assert reading.states
+
+
+def test_the_words_of_a_caption_and_where_they_looked() -> None:
+    regions = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    torch.manual_seed(0)
+    model = (
+        ur.Captioner(hidden=4, embedding=4, epochs=1, threads=1).fit(regions, ["a b", "b", "a", "b c", "c", "a"]).model_
+    )
+    subject = subject_of(model, regions[:1].reshape(1, 1, 5))
+    reading = read_one(model, regions[:1].reshape(1, 1, 5))
+    assert not reading.why
+    assert reading.surprise is None
+    assert reading.attention is not None
+    with pytest.raises(ArgumentError, match="look at its attention instead"):
+        integrated_gradients(subject)

@@ -74,10 +74,11 @@ def units_figure(trace: Trace, labels: Sequence[str], *, first: int = 0, steps: 
     return figure
 
 
-def path_figure(path: Path, labels: Sequence[str]) -> Figure:
-    """The path of the state in the plane of its principal components, from dark to bright."""
+def path_figure(path: Path, labels: Sequence[str], *, first: int = 0, steps: int = 200) -> Figure:
+    """The path of the state over some steps in the plane of its principal components, from dark to bright."""
     figure, axes = _figure(5, 4.4)
-    x, y = path.points.T
+    x, y = path.points[first : first + steps].T
+    labels = labels[first : first + steps]
     axes.plot(x, y, color="0.8", linewidth=0.6)
     axes.scatter(x, y, c=np.arange(len(x)), cmap="viridis", s=12)
     for t in range(0, len(x), max(1, len(x) // 40)):
@@ -87,14 +88,13 @@ def path_figure(path: Path, labels: Sequence[str]) -> Figure:
     return figure
 
 
-def attribution_figure(found: Attribution) -> Figure:
-    """What each step contributed, as bars."""
-    figure, axes = _figure(max(4.0, 0.16 * len(found.labels) + 1), 2.8)
-    colours = ["C0" if value >= 0 else "C3" for value in found.contributions]
-    axes.bar(range(len(found.labels)), found.contributions, color=colours)
-    if len(found.labels) <= 250:
-        axes.set_xticks(range(len(found.labels)), [shown(label) for label in found.labels], fontsize=7)
-        axes.tick_params(axis="x", rotation=0 if max(map(len, found.labels)) <= 2 else 60)
+def attribution_figure(found: Attribution, *, last: int = 100) -> Figure:
+    """What each of the `last` steps contributed, as bars."""
+    values, labels = found.contributions[-last:], found.labels[-last:]
+    figure, axes = _figure(max(4.0, 0.14 * len(labels) + 1), 2.8)
+    axes.bar(range(len(labels)), values, color=["C0" if value >= 0 else "C3" for value in values])
+    axes.set_xticks(range(len(labels)), [shown(label) for label in labels], fontsize=7)
+    axes.tick_params(axis="x", rotation=0 if max(map(len, labels)) <= 2 else 60)
     axes.set(ylabel="contribution", title=f"{found.method}: {shown(found.output)} at {shown(found.answer)}")
     return figure
 
