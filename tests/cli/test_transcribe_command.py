@@ -110,6 +110,17 @@ def test_a_stream_is_written_down_as_it_comes(folder: Path, capsys: Captured, mo
     assert capsys.readouterr().out.splitlines()[-1] == f"     end  {text}"
 
 
+def test_a_clip_of_minutes_is_written_down_whole_and_as_a_stream(
+    folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    sound(tmp_path / "long.wav", "".join(np.random.default_rng(3).choice(list("abc "), size=1000)), 3)
+    words = ("transcribe", folder / "sound", tmp_path / "long.wav", "--beam", "2", "--bonus", "4")
+    (whole,) = result(capsys, *words)["predictions"]
+    seen = result(capsys, *words, "--stream")
+    assert seen["text"] == whole["text"] != ""
+    assert seen["parts"][-1]["time"] > 140
+
+
 def test_strokes_from_standard_input(
     folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -38,6 +40,16 @@ def test_steps_part_by_part_have_the_features_of_the_whole(signal: Signal, longe
     stream = feed(signal)
     found = [stream.push(part) for part in parts(rng, values, longest)]
     np.testing.assert_allclose(np.concatenate([*found, stream.finish()]), signal.features(values), atol=1e-5)
+
+
+def test_a_stream_of_minutes_keeps_a_moment() -> None:
+    rng = np.random.default_rng(1)
+    stream: Any = feed(Sound(8000, 8, steady=True))
+    steps = 0
+    for _ in range(500):
+        steps += len(stream.push(rng.normal(size=2000).astype(np.float32)))
+        assert len(stream.samples) < 1000
+    assert steps > 12_490
 
 
 def test_nothing_at_all_has_no_features() -> None:

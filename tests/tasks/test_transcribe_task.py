@@ -21,7 +21,7 @@ from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks import TASKS, Common, TranscribeOptions, open_run
 from unrolled.tasks.clips import Clips, fitting_reduction, usable
 from unrolled.tasks.training import RunResult
-from unrolled.tasks.transcribe import Search, TranscribeTask, reductions_of
+from unrolled.tasks.transcribe import STEPS_AT_ONCE, Search, TranscribeTask, reductions_of, typical
 from unrolled.tasks.transcript_stream import TranscriptStream
 from unrolled.train import Interrupted, Observer, Step
 from unrolled.train.edits import character_error_rate
@@ -258,6 +258,27 @@ def test_a_test_sample_too_short_for_its_text_counts_as_wrong(
 def clips_of(lengths: list[int], texts: list[str], signal: Any) -> Clips:
     samples = [np.zeros((n, signal.width), np.float32) for n in lengths]
     return Clips(samples, texts, origins=[Origin(Path("x"), k) for k in range(len(texts))], signal=signal)
+
+
+def test_clips_of_minutes_are_read_a_few_at_a_time(good: TranscribeTask) -> None:
+    rng = np.random.default_rng(5)
+    samples = [rng.normal(size=(length, 3)).astype(np.float32) for length in rng.integers(14_000, 25_000, size=9)]
+    clips = Clips(samples, ["ab c"] * 9, signal=good.signal)
+    seen = []
+    hook = good.module.register_forward_hook(lambda module, inputs, outputs: seen.append(inputs[0].shape[:2].numel()))
+    assert math.isfinite(good.measure(clips)["loss"])
+    hook.remove()
+    batches = list(good.source(clips, TranscribeOptions(augment=0.0), 0).epoch(0))
+    seen += [batch.inputs.shape[:2].numel() for batch in batches]
+    assert max(seen) <= STEPS_AT_ONCE < sum(map(len, samples)) / 2
+    assert sum(len(batch.lengths) for batch in batches) == 9
+    assert good.activations(batches[0]) < 32 * STEPS_AT_ONCE * good.plan.hidden
+
+
+def test_a_scale_is_learnt_from_a_million_steps_at_most() -> None:
+    samples = [np.full((300_000, 1), place, np.float32) for place in range(10)]
+    assert [int(sample[0, 0]) for sample in typical(samples)] == [0, 3, 6, 9]
+    assert typical(samples[:3]) == samples[:3]
 
 
 def test_reduction_leaves_steps_for_every_symbol() -> None:

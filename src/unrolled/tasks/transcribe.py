@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -32,6 +32,9 @@ from unrolled.train.edits import character_error_rate, word_error_rate
 
 Logs = npt.NDArray[np.float32]
 _MOST_JOINED = 64
+_STEPS_OF_A_SCALE = 1 << 20
+# Of a batch, before they are joined: eleven minutes of sound. So memory is that of a few long clips, however many.
+STEPS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class TranscribeTask(TaskModel[Clips]):
         if vocabulary is None:
             raise ArgumentError("the clips were not settled; read them with TranscribeTask.read")
         reductions = reductions_of(options, clips.reduction)
-        scaler = Scaler.fit([clips.signal.features(sample) for sample in clips.inputs])
+        scaler = Scaler.fit([clips.signal.features(sample) for sample in typical(clips.inputs)])
         plan = NetworkPlan(
             program=program_of(options),
             inputs=clips.signal.width,
@@ -196,13 +199,17 @@ class TranscribeTask(TaskModel[Clips]):
         return epochs_for(6000, steps, fewest=20)
 
     def activations(self, batch: ClipBatch) -> int:
-        return super().activations(batch) // self.module.reductions[0]
+        rows, steps = batch.inputs.shape[0], -(-batch.inputs.shape[1] // self.module.reduction)
+        # The loss keeps log p of every place of the target at every step, forward and backward.
+        scores = rows * steps * (2 * (2 * batch.targets.shape[1] + 1) + 3 * self.plan.outputs)
+        return int(super().activations(batch) // self.module.reductions[0] + scores)
 
     def source(self, examples: Clips, options: TranscribeOptions, seed: int) -> BatchSource:
         if not options.augment >= 0:
             raise ArgumentError(f"augment={options.augment} must be 0 or more; give another value")
         targets = self.vocabulary.encode_all(examples.targets)
-        order = LengthBatches([len(sample) for sample in examples.inputs], options.batch_size, seed)
+        lengths = [len(sample) for sample in examples.inputs]
+        order = LengthBatches(lengths, options.batch_size, seed, steps=STEPS_AT_ONCE)
         return ClipBatches(order, examples, targets, self.scaler, options.augment)
 
     def loss(self, batch: ClipBatch, carry: Carry) -> LossOutput:
@@ -229,12 +236,12 @@ class TranscribeTask(TaskModel[Clips]):
         }
 
     def _nats(self, logs: Sequence[Logs], targets: Sequence[npt.NDArray[np.int64]]) -> float:
-        rows = [k for k, (one, ids) in enumerate(zip(logs, targets, strict=True)) if self._can_spell(len(one), ids)]
+        both = zip(logs, targets, strict=True)
+        spelt = [(one, ids) for one, ids in both if self._can_spell(len(one), ids)]
         total, count = 0.0, 0
-        for start in range(0, len(rows), 64):
-            some = rows[start : start + 64]
-            scores, steps = padded([logs[k] for k in some])
-            ids, counts = (torch.from_numpy(part) for part in pad_ids([targets[k] for k in some]))
+        for some in _at_once([len(one) for one, _ in spelt], 64, STEPS_AT_ONCE // 8):
+            scores, steps = padded([spelt[k][0] for k in some])
+            ids, counts = (torch.from_numpy(part) for part in pad_ids([spelt[k][1] for k in some]))
             total += float(ctc_cost(scores, steps, ids, counts, self.blank).double().sum())
             count += int(counts.sum())
         return total / max(1, count)
@@ -254,15 +261,14 @@ class TranscribeTask(TaskModel[Clips]):
     def logs(self, samples: Sequence[Numbers]) -> list[Logs]:
         """The scores log p (U, V) at every step of each sample, in the order of `samples`."""
         self.module.eval()
-        rows = [self.scaler.transform(self.signal.features(sample)) for sample in samples]
         found: dict[int, Logs] = {}
-        if rows:
-            for some in LengthBatches([len(row) for row in rows], 32, 0, shuffle=False).epoch(0):
-                inputs, lengths = padded([rows[k] for k in some])
-                logits, steps = self.module(inputs.to(self.device), lengths.to(self.device))
-                logs = self.without_unknown(logits).float().log_softmax(-1).cpu().numpy()
-                found |= {int(k): logs[place, : steps[place]] for place, k in enumerate(some)}
-        return [found[k] for k in range(len(rows))]
+        for some in _at_once([len(sample) for sample in samples], 32, STEPS_AT_ONCE):
+            inputs, lengths = padded([self.scaler.transform(self.signal.features(samples[k])) for k in some])
+            logits, steps = self.module(inputs.to(self.device), lengths.to(self.device))
+            logs = self.without_unknown(logits).float().log_softmax(-1).cpu().numpy()
+            # A copy, because a view would keep the whole batch.
+            found |= {int(k): logs[place, : steps[place]].copy() for place, k in enumerate(some)}
+        return [found[k] for k in range(len(samples))]
 
     def read_out(self, logs: Sequence[Logs], search: Search = GREEDY) -> list[str]:
         """The text that each log p (U, V) says."""
@@ -284,6 +290,17 @@ class TranscribeTask(TaskModel[Clips]):
         steps = step * self.module.reduction
         seconds = self.signal.seconds(steps)
         return float(steps) if seconds is None else seconds
+
+
+def typical(samples: Sequence[Numbers]) -> Sequence[Numbers]:
+    """Evenly spread samples of about a million steps in all, or as many as there are: enough to learn a scale from."""
+    return samples[:: -(-sum(map(len, samples)) // _STEPS_OF_A_SCALE)]
+
+
+def _at_once(lengths: Sequence[int], rows: int, steps: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Row numbers to be read together: at most so many rows, and steps where there is more than one."""
+    if lengths:
+        yield from LengthBatches(lengths, rows, 0, shuffle=False, steps=steps).epoch(0)
 
 
 def settle(
