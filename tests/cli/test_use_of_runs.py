@@ -220,6 +220,15 @@ def test_complete_answers_for_each_line_of_a_file(runs: Path, tmp_path: Path, ca
     assert complaint(capsys, "complete", runs / "language", "x", "--file", lines)[0] == 2
 
 
+@pytest.mark.parametrize("command", ["complete", "reorder"])
+def test_lines_of_standard_input_are_answered(
+    command: str, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the cat\na dog sees\n"), encoding="utf-8"))
+    found = result(capsys, command, runs / "language", "--file", "-", "--count", 1)["texts"]
+    assert [row["row"] for row in found] == [1, 2]
+
+
 def test_reorder_lists_orders_with_their_cost(runs: Path, tmp_path: Path, capsys: Captured) -> None:
     found = result(capsys, "reorder", runs / "language", "sees cat the a dog.", "--count", 2)["orders"]
     assert len(found) == 2

@@ -13,7 +13,10 @@ from unrolled.cli.runs import Column, Row, Run, open_as, read_units
 Text = Annotated[str | None, Parameter(help="the text to complete", allow_leading_hyphen=True)]
 File = Annotated[
     str | None,
-    Parameter(help="complete each line of a text file (- for standard input), or each row or sequence of a table"),
+    Parameter(
+        help="complete each line of a text file (- for standard input), or each row or sequence of a table",
+        allow_leading_hyphen=True,
+    ),
 ]
 Count = Annotated[int, Parameter(help="how many words to list")]
 Single = Annotated[Flag, Parameter(help="the next unit, such as a character or a base, not a whole word")]

@@ -12,7 +12,10 @@ from unrolled.cli.runs import Column, Row, Run, open_as, read_units
 from unrolled.errors import UsageError
 
 Text = Annotated[str | None, Parameter(help="the words to put in order", allow_leading_hyphen=True)]
-File = Annotated[str | None, Parameter(help="reorder each line of a file (- for standard input) or row of a table")]
+File = Annotated[
+    str | None,
+    Parameter(help="reorder each line of a file (- for standard input) or row of a table", allow_leading_hyphen=True),
+]
 Count = Annotated[int, Parameter(help="how many orders to list, likeliest first")]
 Exact = Annotated[int, Parameter(help="most words of which the best order is found for certain; more go to a beam")]
 Width = Annotated[int, Parameter(help="width of the beam")]
