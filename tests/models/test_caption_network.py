@@ -11,6 +11,7 @@ from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent
 from unrolled.models import ImageEncoder
 from unrolled.models.caption import CaptionNetwork
+from unrolled.models.embedding import UNKNOWN
 
 
 def network(cell: Any = None, *, layers: int = 1, features: int | None = None, **more: Any) -> CaptionNetwork:
@@ -78,6 +79,14 @@ def test_dropout_acts_in_training_alone(images: torch.Tensor, ids: torch.Tensor)
     torch.testing.assert_close(model(view, ids)[0], model(model.look(images), ids)[0])
     model.train()
     assert not torch.allclose(model(view, ids)[0], model(view, ids)[0])
+
+
+def test_words_are_read_as_unknown_in_training_alone(images: torch.Tensor, ids: torch.Tensor) -> None:
+    model = network(word_dropout=0.999999)
+    view = model.look(images)
+    torch.testing.assert_close(model(view, ids)[0], network()(view, ids)[0])
+    unknown = model(view, torch.full_like(ids, UNKNOWN))[0]
+    torch.testing.assert_close(model.train()(view, ids)[0], unknown)
 
 
 def test_features_are_read_as_regions(ids: torch.Tensor) -> None:

@@ -38,7 +38,9 @@ class CaptionNetwork(nn.Module):
 
     The recurrent layers do not wait for what was looked at (as in Luong et al. 2015), so that in training they run over
     whole captions at once. `encoder` makes the regions v (B, R, C) of pictures (B, 3, H, W); None reads regions
-    (B, R, `features`) that were computed beforehand. `dropout` acts on regions, embedded words and the output.
+    (B, R, `features`) that were computed beforehand. `dropout` acts on regions, embedded words and the output;
+    `word_dropout` is the share of words read as unknown in training, so that what is said next is learnt from the
+    picture and not from the words before (Bowman et al. 2016).
 
     Raises ArgumentError if the recurrent layers are bidirectional or if neither encoder nor `features` is given.
     """
@@ -52,6 +54,7 @@ class CaptionNetwork(nn.Module):
         attention: str = "multiplicative",
         features: int | None = None,
         dropout: float = 0.0,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         check_rate("dropout", dropout)
@@ -68,7 +71,8 @@ class CaptionNetwork(nn.Module):
         self.dropout = dropout
         self.norm = nn.LayerNorm(width)
         self.whole = nn.Linear(width, embedding)
-        self.embed = Embedding(vocabulary_size, embedding, vectors=0.1 * torch.randn(vocabulary_size, embedding))
+        vectors = 0.1 * torch.randn(vocabulary_size, embedding)
+        self.embed = Embedding(vocabulary_size, embedding, vectors=vectors, word_dropout=word_dropout)
         self.recurrent = recurrent
         self.attention = Attention(attention, hidden, width)
         self.join = nn.Linear(hidden + width, hidden)

@@ -84,6 +84,7 @@ class CaptionTask(TaskModel[Pictures]):
             attention=sight.attention,
             features=sight.features,
             dropout=plan.dropout,
+            word_dropout=plan.word_dropout,
         )
         super().__init__(plan, vocabulary, module)
         self.sight = sight
@@ -132,6 +133,7 @@ class CaptionTask(TaskModel[Pictures]):
             vocabulary=len(vocabulary),
             chrono=options.chrono,
             dropout=options.dropout,
+            word_dropout=options.word_dropout,
             regularisation=regularisation_of(options),
         )
         images = parts.train.images

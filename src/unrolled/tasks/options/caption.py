@@ -26,6 +26,9 @@ class CaptionOptions(TextOptions, NetworkOptions):
     attention: str = option(
         "multiplicative", "how a word chooses where to look", choices=("additive", "multiplicative")
     )
+    word_dropout: float = option(
+        0.0, "share of the words read as unknown while training, so that the picture says more than the words before"
+    )
     beam: int = option(3, "captions followed at a time when one is written")
     lowercase: bool | None = option(None, "read capital letters as small ones; default: where captions are words")
     cell: str = option("gru", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
