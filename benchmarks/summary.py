@@ -12,7 +12,7 @@ from typing import Any
 from reporting import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "results.md"
-NAMES = ("shakespeare", "sentiment", "surnames", "memory", "copying", "mnist1d", "tasks", "engines")
+NAMES = ("shakespeare", "sentiment", "surnames", "memory", "horizon", "copying", "mnist1d", "tasks", "engines")
 HEAD = """# Results
 
 The project's own measurements. Each comes from a script that anybody can run, `.venv/bin/python benchmarks/NAME.py`;

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 Find = Callable[[str], ModuleType]
-SCRIPTS = ("shakespeare", "sentiment", "surnames", "memory", "copying", "mnist1d", "tasks", "engines")
+SCRIPTS = ("shakespeare", "sentiment", "surnames", "memory", "horizon", "copying", "mnist1d", "tasks", "engines")
 
 
 @pytest.fixture
@@ -67,6 +67,12 @@ def test_memory(benchmark_named: Find, tmp_path: Path) -> None:
     check(result, tmp_path)
     kinds = [(200, "rnn"), (200, "lstm"), (200, "gru"), (600, "lstm"), (600, "gru")]
     assert [tuple(row[:2]) for row in result["table"]["rows"]] == kinds
+
+
+def test_horizon(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("horizon"), "horizon", tmp_path)
+    check(result, tmp_path)
+    assert [row[0] for row in result["table"]["rows"]] == ["rnn", "lstm", "gru"]
 
 
 def test_copying(benchmark_named: Find, tmp_path: Path) -> None:
