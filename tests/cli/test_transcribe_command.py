@@ -121,6 +121,51 @@ def test_a_clip_of_minutes_is_written_down_whole_and_as_a_stream(
     assert seen["parts"][-1]["time"] > 140
 
 
+def write_line(path: Path, text: str, rng: np.random.Generator) -> None:
+    """One line of text in the format that the name asks for."""
+    strokes = written(text, rng)
+    if path.suffix == ".xml":
+        points = ["".join(f'<Point x="{x}" y="{y}" time="0"/>' for x, y in stroke) for stroke in strokes]
+        inside = "".join(f"<Stroke>{stroke}</Stroke>" for stroke in points)
+        path.write_text(f"<WhiteboardCaptureSession><StrokeSet>{inside}</StrokeSet></WhiteboardCaptureSession>")
+    elif path.suffix == ".inkml":
+        traces = [", ".join(f"{x} {y}" for x, y in stroke) for stroke in strokes]
+        path.write_text(f"<ink>{''.join(f'<trace>{trace}</trace>' for trace in traces)}</ink>")
+    elif path.suffix == ".npy":
+        np.save(path, np.concatenate(strokes))
+    else:
+        image = pytest.importorskip("PIL.Image")
+        image.fromarray(rng.integers(0, 256, size=(20, 30 * len(text))).astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "told"),
+    [
+        (".xml", "strokes: 7 features a step"),
+        (".inkml", "strokes: 7 features a step"),
+        (".png", "image: 32 features a step"),
+        (".npy", "features: 2 features a step"),
+    ],
+)
+def test_every_kind_of_file_goes_from_a_table_to_a_text(
+    suffix: str, told: str, tmp_path: Path, capsys: Captured
+) -> None:
+    rng = np.random.default_rng(2)
+    said = texts(rng, 8)
+    for place, text in enumerate(said):
+        write_line(tmp_path / f"{place}{suffix}", text, rng)
+    (tmp_path / "lines.csv").write_text("file,text\n" + "".join(f"{k}{suffix},{t}\n" for k, t in enumerate(said)))
+    run("train", "transcribe", tmp_path / "lines.csv", "--out", tmp_path / "run", "--causal", *SMALL[:-1])
+    assert told in capsys.readouterr().err
+    words = ("transcribe", tmp_path / "run", tmp_path / f"3{suffix}", "--beam", "2", "--bonus", "4")
+    (whole,) = result(capsys, *words)["predictions"]
+    assert result(capsys, *words, "--stream")["text"] == whole["text"] != ""
+    (tmp_path / f"3{suffix}").write_bytes(b"")
+    assert f"lines.csv, row 5: {tmp_path / f'3{suffix}'}" in complaint(
+        capsys, "train", "transcribe", tmp_path / "lines.csv", "--out", tmp_path / "other", *SMALL
+    )
+
+
 def test_strokes_from_standard_input(
     folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
