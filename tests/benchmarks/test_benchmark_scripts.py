@@ -182,5 +182,5 @@ def test_the_page_of_results_is_what_the_results_say(benchmark_named: Find) -> N
 
 
 def test_every_script_is_tested() -> None:
-    helpers = {"fresh", "reporting", "pictures", "row", "summary"}
+    helpers = {"animals", "fresh", "reporting", "pictures", "row", "summary"}
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == {*SCRIPTS, *helpers}
