@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unrolled.inspect.inspection import Inspection, Opened
 
 Compare = Annotated[Path | None, Parameter(help="another run to set beside this one")]
+Out = Annotated[Path | None, Parameter(help="file to write the interactive report to, as one HTML page")]
 Figures = Annotated[Path | None, Parameter(help="folder to write the curves to, as PNG")]
 
 
@@ -25,6 +26,7 @@ def inspect(
     *,
     literal: Literal = None,
     compare: Compare = None,
+    out: Out = None,
     figures: Figures = None,
     output: Output = Output(),
 ) -> None:
@@ -42,12 +44,14 @@ def inspect(
     for one in opened:
         output.note(f"looking inside {one.run}")
         found.append(_looked(one, source, literal))
+    report = None if out is None else _report(opened[0], found, out)
     drawn = [] if figures is None else _draw(found, figures)
     text = summary(found[0]) if len(found) == 1 else comparison(found)
-    data: dict[str, Any] = found[0].to_json() | {"figures": drawn}
+    data: dict[str, Any] = found[0].to_json() | {"figures": drawn, "report": report}
     if len(found) == 2:
         data["compared"] = found[1].to_json()
-    output.result(data, "\n".join([text, *(f"figure  {path}" for path in drawn)]))
+    made = [*(f"figure  {path}" for path in drawn), *([] if report is None else [f"report  {report}"])]
+    output.result(data, "\n".join([text, *made]))
 
 
 def _looked(opened: Opened, source: str | None, literal: str | None) -> Inspection:
@@ -79,6 +83,13 @@ def _given(opened: Opened, source: str | None, literal: str | None) -> tuple[Any
         return None, (whole.split() if model.task == "tag" else text[0], None)
     examples = model.read_part(Path(str(source)))
     return examples, first_item(model, examples)
+
+
+def _report(opened: Opened, found: list[Inspection], file: Path) -> Path:
+    """The page that shows all of it."""
+    from unrolled.inspect.report import write_report
+
+    return write_report(opened, found[0], file, found[1] if len(found) > 1 else None)
 
 
 def _draw(found: list[Inspection], folder: Path) -> list[Path]:
