@@ -116,39 +116,33 @@ def learn(cell: str, length: int, rate: float, seed: int, options: argparse.Name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train the cells at each length, draw their courses, report."""
+    """Train the cells, draw their courses, report."""
     begin = time.perf_counter()
     found = parser("The adding problem.", seeds=1)
-    found.add_argument("--lengths", type=int, nargs="+", choices=RATES, default=list(RATES), help="steps of a sequence")
+    found.add_argument("--length", type=int, choices=RATES, default=min(RATES), help="steps of a sequence")
     found.add_argument("--steps", type=int, default=2000, help="training steps")
     found.add_argument("--hidden", type=int, default=64, help="units")
     options = parse(found, arguments)
     if options.quick:
         options.steps, options.hidden = 20, 8
-    kinds = [(length, cell) for length in options.lengths for cell in RATES[length]]
-    best = {kind: [attempt(*kind, seed, options) for seed in range(options.seeds)] for kind in kinds}
+    length = options.length
+    best = {cell: [attempt(length, cell, seed, options) for seed in range(options.seeds)] for cell in RATES[length]}
     claims = [
         Claim(f"mean squared error of {cell}, {length} steps", mean(one.error for one in runs), *bound(cell))
-        for (length, cell), runs in best.items()
+        for cell, runs in best.items()
     ]
-    columns = (
-        "steps of a sequence",
-        "cell",
-        "seed",
-        "learning rate",
-        "mean squared error",
-        "training steps",
-        "seconds",
-    )
-    lines = [line(kind, seed, one) for kind, runs in best.items() for seed, one in enumerate(runs)]
+    columns = ("cell", "seed", "learning rate", "mean squared error", "training steps", "seconds")
+    lines = [line(cell, seed, one) for cell, runs in best.items() for seed, one in enumerate(runs)]
+    name = "memory" if length == min(RATES) else f"memory-{length}"
     picture = None
     if options.results is not None:
-        picture = "memory.png"
-        courses = {f"{cell}, {length} steps": runs[0].course for (length, cell), runs in best.items()}
+        picture = f"{name}.png"
+        courses = {cell: runs[0].course for cell, runs in best.items()}
         axes = ("training step", "mean squared error")
         draw(options.results / picture, axes, courses, targets=(SOLVED,), logarithmic=True)
     table = Table(columns, tuple(lines))
-    return report("memory", options, claims, table=table, begin=begin, remarks=str(__doc__), picture=picture)
+    remarks = str(__doc__).replace("over 200 and over 600 steps", f"over {length} steps")
+    return report(name, options, claims, table=table, begin=begin, remarks=remarks, picture=picture)
 
 
 def attempt(length: int, cell: str, seed: int, options: argparse.Namespace) -> Trained:
@@ -163,9 +157,9 @@ def bound(cell: str) -> tuple[float, bool]:
     return (FAILED, False) if cell == "rnn" else (SOLVED, True)
 
 
-def line(kind: tuple[int, str], seed: int, one: Trained) -> tuple[str | float | int, ...]:
+def line(cell: str, seed: int, one: Trained) -> tuple[str | float | int, ...]:
     """A line of the table."""
-    return *kind, seed, one.rate, round(one.error, 6), one.result.step, round(one.result.seconds, 1)
+    return cell, seed, one.rate, round(one.error, 6), one.result.step, round(one.result.seconds, 1)
 
 
 if __name__ == "__main__":

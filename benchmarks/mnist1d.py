@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.perf_counter()
     found = parser("Sequential MNIST-1D.", seeds=1)
     found.add_argument("--cells", nargs="+", default=CELLS, help="cells to train")
-    found.add_argument("--steps", type=int, default=8000, help="training steps")
+    found.add_argument("--steps", type=int, default=1500, help="training steps")
     found.add_argument("--hidden", type=int, default=96, help="units of a layer and direction")
     found.add_argument("--learning-rate", type=float, default=4e-3, help="highest learning rate")
     found.add_argument("--ema", type=float, default=0.99, help="factor of the moving average of the weights")

@@ -12,7 +12,18 @@ from typing import Any
 from reporting import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "results.md"
-NAMES = ("shakespeare", "sentiment", "surnames", "memory", "horizon", "copying", "mnist1d", "tasks", "engines")
+NAMES = (
+    "shakespeare",
+    "sentiment",
+    "surnames",
+    "memory",
+    "memory-600",
+    "horizon",
+    "copying",
+    "mnist1d",
+    "tasks",
+    "engines",
+)
 HEAD = """# Results
 
 The project's own measurements. Each comes from a script that anybody can run, `.venv/bin/python benchmarks/NAME.py`;
@@ -70,9 +81,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def sentence(found: dict[str, Any]) -> str:
     """How long it took and on what."""
-    on = found["machine"]
+    on, script = found["machine"], found["name"].partition("-")[0]
     return (
-        f"`benchmarks/{found['name']}.py`: {found['seconds']:.0f} seconds in all on {on['threads']} threads of a "
+        f"`benchmarks/{script}.py`: {found['seconds']:.0f} seconds in all on {on['threads']} threads of a "
         f"{on['processor']} processor ({on['vector_bits']}-bit vectors), {on['system']}, Python {on['python']}, "
         f"torch {on['torch']}, unrolled {on['unrolled']}."
     )
