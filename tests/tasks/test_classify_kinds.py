@@ -316,3 +316,13 @@ def test_an_estimator_takes_paths_of_sounds(sounds: Path, sound_run: Path, tmp_p
             trained.predict(wrong)
     with pytest.raises(DataError, match=r"nowhere\.wav: there is no such file"):
         trained.predict(["nowhere.wav"])
+
+
+def test_a_table_that_is_not_clear_is_asked_about(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a,b,label\n1,2,x\n1,inf,y\n")
+    with pytest.raises(DataError, match=r"t\.csv, row 3: column 'b' is 'inf', and a finite number is needed"):
+        fit(table, tmp_path / "run")
+    table.write_text("day,what,label\nmonday,red,x\nnow,4,y\n")
+    with pytest.raises(DataError, match="no column 'text'; say which of 'day', 'what', 'label' is the text"):
+        fit(table, tmp_path / "run")

@@ -231,8 +231,15 @@ def _of_table(path: Path, reading: Reading, options: ClassifyOptions, said: str 
     files, bases = _first(table, free, _names_sound), _first(table, free, looks_like_dna)
     if said is None:
         said = "text"
-        if options.text not in table.columns:
-            said = "sound" if files else "dna" if bases else "series" if _all_numbers(table, free) else "text"
+        # A column that the user named and that is not there is the reader's to complain of.
+        if options.text == ClassifyOptions.text and options.text not in table.columns:
+            said = "sound" if files else "dna" if bases else "series" if _mostly_numbers(table, free) else None
+        if said is None:
+            raise DataError(
+                f"there is no column {options.text!r}; say which of {listed(table.columns)} is the text (text), "
+                "or what the rows are (read_as)",
+                path,
+            )
     if said == "sound":
         column = options.file or files
         if column is None:
@@ -255,9 +262,10 @@ def _names_sound(cells: list[str]) -> bool:
     return all(is_sound(cell.strip()) for cell in cells)
 
 
-def _all_numbers(table: Table, names: list[str]) -> bool:
+def _mostly_numbers(table: Table, names: list[str]) -> bool:
+    """Whether the cells that are not empty are numbers, but for some that the reader will name."""
     cells = [cell for name in names for cell in table.column(name)[:_LOOKED_AT] if cell.strip() not in ("", "?")]
-    return bool(cells) and all(np.isfinite(as_number(cell)) for cell in cells)
+    return 2 * sum(not np.isnan(as_number(cell)) for cell in cells) > len(cells)
 
 
 def _numbers_of_long(table: Table, reading: Reading) -> tuple[str, ...]:
