@@ -27,6 +27,8 @@ from unrolled.cell import (
 from unrolled.engine import step
 from unrolled.engine.cpu import call, room, stepper
 from unrolled.engine.cpu.compiler import compiled
+from unrolled.layers import Recurrent, Regularisation
+from unrolled.layers.state import map_state
 
 CELLS: dict[str, Cell] = {
     **{name: cells.by_name(name) for name in cells.names()},
@@ -92,6 +94,32 @@ def test_steps_laid_out_beforehand_equal_the_reference(name: str) -> None:
             parts.append(y)
         assert stepper.find(case.program, case.weights, case.xs[:, 0], now) is not None
     assert_close([torch.stack(parts, 1), *now], [wanted, *end])
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "lstm-layernorm", "lstm-peephole"])
+def test_steps_of_layers_laid_out_beforehand(name: str) -> None:
+    torch.manual_seed(3)
+    layer = Recurrent(cells.by_name(name), 5, 16, layers=2, regularisation=Regularisation(dropout=0.5))
+    layer = layer.double().eval()
+    xs = torch.randn(2, 7, 6, dtype=torch.float64)[:, :, :5]
+    wanted, end = layer(xs)
+    state, parts = layer.initial_state(2), []
+    with torch.no_grad():
+        for t in range(7):
+            y, state = layer.step(xs[:, t], state)
+            # a state that lies in a larger tensor, as one cut from a batch does
+            state = map_state(lambda s: torch.cat((s, s), 1)[:, :16], state)
+            parts.append(y)
+        assert layer._ready_step(xs[:, 0], layer.initial_state(2)) is not None
+        assert layer._ready_step(xs[:1, 0], layer.initial_state(1)) is None
+    assert layer._ready_step(xs[:, 0], layer.initial_state(2)) is None
+    assert_close([torch.stack(parts, 1), *flat(state)], [wanted, *flat(end)])
+    with torch.no_grad():
+        assert layer.train()._ready_step(xs[:, 0], layer.initial_state(2)) is None
+
+
+def flat(state: Any) -> list[torch.Tensor]:
+    return [value for layer in state for direction in layer for value in direction]
 
 
 def test_changed_parameters_are_seen_at_once() -> None:

@@ -44,7 +44,9 @@ def read_sound(path: str | Path, rate: int | None = None) -> tuple[Numbers, int]
             values = sound.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).rstrip(".")
-        raise DataError(f"the sound cannot be decoded ({reason}); give WAV, FLAC, OGG or MP3, or write the file again", path) from None
+        raise DataError(
+            f"the sound cannot be decoded ({reason}); give WAV, FLAC, OGG or MP3, or write the file again", path
+        ) from None
     if not len(values):
         raise DataError("the sound has no samples; record it again or take the file out", path)
     # An MP3 tells its length roughly; the others to the sample.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unrolled.engine.output import IGNORED, block_rows, linear_cross_entropy
 from unrolled.engine.plan import Capture, Plan
-from unrolled.engine.scan import Explanation, choose, explain, scan, step
+from unrolled.engine.scan import Explanation, choose, explain, ready_step, scan, step
 from unrolled.engine.weights import Weights, draw_noise, initial_state
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "explain",
     "initial_state",
     "linear_cross_entropy",
+    "ready_step",
     "scan",
     "step",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -95,8 +95,7 @@ def step(
     """One time step: x (B, F) -> output (B, O) and the next state; folding it over a sequence equals `scan`."""
     plain = engine in ("auto", "compiled") and x is not None and state is not None and not noise and capture is None
     if plain and x is not None and not torch.is_grad_enabled() and not looked_into(()):
-        program = trace(cell)
-        known = stepper.find(program, weights, x, state)
+        known = stepper.find(trace(cell), weights, x, state)
         if known is not None:
             return known(x, state)
         plan, state = _planned(cell, weights, x.unsqueeze(1), state, None, None, None, False, None)
@@ -108,6 +107,13 @@ def step(
         cell, weights, xs, state, steps=1 if x is None else None, noise=each, capture=capture, engine=engine
     )
     return outputs[:, 0], state
+
+
+def ready_step(program: Program, weights: Weights, x: Tensor, state: Any) -> Callable[[Tensor, Any], Any] | None:
+    """`step` as an earlier call like this one laid it out; None where none did or gradients are wanted."""
+    if torch.is_grad_enabled() or looked_into(()):
+        return None
+    return stepper.find(program, weights, x, state)
 
 
 def explain(

@@ -66,7 +66,7 @@ class Pass:
 class Compiled:
     """A program's kernels for one element type: inference, the same for a row or two, training, and backward.
 
-    `joined` is inference with W x_t inside the step, where the program allows it.
+    `joined` is inference with W x_t inside the step, where the program allows it, as `direct` has it too.
     """
 
     program: Program
@@ -120,7 +120,7 @@ def compiled(program: Program, dtype: str, target: Target | None = None) -> Comp
         )
 
     inside = joined(plain.schedule)
-    passes = {"infer": plain.schedule, DIRECT: plain.schedule, "train": plan.schedule, "back": back}
+    passes = {"infer": plain.schedule, DIRECT: inside or plain.schedule, "train": plan.schedule, "back": back}
     return Compiled(program, dtype, target.lanes(dtype), target, plan=plan,
                     joined=None if inside is None else made(JOINED, inside),
                     **{name: made(name, schedule) for name, schedule in passes.items()})  # fmt: skip

@@ -197,7 +197,9 @@ class Kernel:
             width = self._panel(stage) * len(group.results)
             target = b.add(self.scratch, self._bytes(number(column * self.kind.lanes)))
             if self.direct:
-                self._dots(stage, group, self._address(group.operand, m, number(0)), panel, target)
+                for part in (group.onto, group):
+                    if part is not None:
+                        self._dots(stage, part, m, panel, target, add=part.onto is not None)
             else:
                 size = rows, width, vectors
                 if group.onto is not None:
@@ -220,13 +222,15 @@ class Kernel:
         arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
         call_tile(b, self.kind, rows, width, count, arguments, add=add)
 
-    def _dots(self, stage: Stage, group: Group, a: Any, block: Any, target: Any) -> None:
+    def _dots(self, stage: Stage, group: Group, m: Any, block: Any, target: Any, *, add: bool) -> None:
         """One block of units of one row, from matrices as the parameters hold them."""
         b = self.b
-        depth, unit = self.extent[group.depth[1]], b.mul(block, number(self.kind.lanes))
+        a, depth = self._address(group.operand, m, number(0)), self.extent[group.depth[1]]
+        unit = b.mul(block, number(self.kind.lanes))
         for g, matrix in enumerate(self.matrices[id(group)]):
             place = b.add(target, self._bytes(number(g * self.kind.lanes)))
-            b.call(dots(self.module, self.kind), (a, matrix, unit, self.extent[stage.width], place, depth))
+            function = dots(self.module, self.kind, add=add)
+            b.call(function, (a, matrix, unit, self.extent[stage.width], place, depth))
 
     def _results(self, stage: Stage, q: Any, e: Any, columns: list[int], vectors: int) -> dict[int, Vec]:
         """The products of one row and block of units, out of the scratch, with their recurrent bias."""

@@ -16,6 +16,8 @@ from torch import Tensor
 from unrolled.cell import Program, without_noise
 from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import compiled
+from unrolled.engine.cpu.joined import INPUT
+from unrolled.engine.cpu.kernel import HEADER
 from unrolled.engine.cpu.large import DTYPES
 from unrolled.engine.cpu.memory import Memory
 from unrolled.engine.plan import Plan
@@ -27,24 +29,28 @@ _local = threading.local()  # buffers are written in place, so each thread has i
 
 
 class Stepper:
-    """Buffers and table of a step of so many rows; `fits` says whether it could be laid out without copies."""
+    """The table of a step of so many rows; `fits` says whether it could be laid out without copies."""
 
     def __init__(self, plan: Plan, weights: Weights) -> None:
         program = without_noise(plan.program, tuple(plan.program.noise))
-        self.program = program
+        self.program, self.dtype, self.bytes = program, plan.dtype, plan.dtype.itemsize
         call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), None, {}, [])
-        named = weights.as_dict()
-        memory = Memory(call, {k: v.detach() for k, v in named.items()})
-        zeros = [torch.zeros(plan.batch, plan.sizes.of(w), dtype=plan.dtype) for w in program.state.values()]
-        memory.start(call.code.direct, torch.zeros(1, plan.batch, plan.sizes.input, dtype=plan.dtype), tuple(zeros))
-        (self.table,) = memory.tables(call.code.direct, ascending=True)
-        self.memory, self.run, self.address = memory, call.code.direct.run.call, self.table.buffer_info()[0]
-        self.gates = memory.tensors["x"].view(plan.batch, -1)
-        self.matrix = weights.W.detach().mT
-        self.states = [memory.tensors[f"s.{k}"][..., : plan.sizes.of(w)] for k, w in program.state.items()]
-        self.outputs = memory.outputs()[0][..., : plan.sizes.of(program.output_width)]
+        named = {name: value.detach() for name, value in weights.as_dict().items()}
+        memory, step = Memory(call, named), call.code.direct
+        self.shapes = [(plan.batch, plan.sizes.of(w)) for w in program.state.values()]
+        zeros = tuple(torch.zeros(shape, dtype=plan.dtype) for shape in self.shapes)
+        memory.start(step, torch.zeros(1, plan.batch, plan.sizes.input, dtype=plan.dtype), zeros)
+        (self.table,) = memory.tables(step, ascending=True)
+        self.memory, self.run, self.address = memory, step.run.call, self.table.buffer_info()[0]
+        order = [place.buffer for place in step.places]
+        self.input = len(HEADER) + 3 * order.index(INPUT.buffer) if INPUT.buffer in order else None
+        self.gates = memory.tensors["x"].view(plan.batch, -1) if self.input is None else None
+        self.matrix = named["W"].mT
+        self.entries = [len(HEADER) + 3 * order.index(f"s.{name}") for name in program.state]
+        self.output = program.next.index(program.output) if program.output in program.next else None
+        self.outputs = memory.outputs()[0]
         ranges = [(t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in named.values()]
-        units = [place.buffer for place in call.code.direct.places if place.when == "unit"]
+        units = [place.buffer for place in step.places if place.when == "unit"]
         read = [*(memory.scratch[name] for name in units if self._given(name, named)), *memory.matrices]
         self.fits = all(any(a <= t.data_ptr() < b for a, b in ranges) for t in read)
 
@@ -53,11 +59,21 @@ class Stepper:
         return buffer not in ("b", "c") or buffer in named
 
     def __call__(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        torch.mm(x, self.matrix, out=self.gates)
-        for place, value in zip(self.states, state, strict=True):
-            place[0].copy_(value)
+        table, after = self.table, []
+        x, before = x.contiguous(), [value.contiguous() for value in state]
+        if self.input is None:
+            torch.mm(x, self.matrix, out=self.gates)
+        else:
+            table[self.input] = x.data_ptr()
+        for entry, shape, value in zip(self.entries, self.shapes, before, strict=True):
+            new = torch.empty(shape, dtype=self.dtype)
+            after.append(new)
+            # one stride further in time lies the next state, wherever that is
+            table[entry] = start = value.data_ptr()
+            table[entry + 1] = (new.data_ptr() - start) // self.bytes
         self.run(self.address)
-        return self.outputs.clone(), self.program.state_type(*(place[1].clone() for place in self.states))
+        output = self.outputs if self.output is None else after[self.output]
+        return output.clone(), self.program.state_type(*after)
 
 
 def find(program: Program, weights: Weights, x: Tensor, state: Any) -> Stepper | None:

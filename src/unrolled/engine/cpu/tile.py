@@ -120,12 +120,16 @@ def _multiply_add(
     return updated
 
 
-def dots(module: ir.Module, kind: Kind) -> ir.Function:
+# Rows whose addresses and sums all stay in registers.
+_AT_ONCE = 8
+
+
+def dots(module: ir.Module, kind: Kind, *, add: bool = False) -> ir.Function:
     """A vector of inner products of one row with rows of a matrix as it lies in memory, from row `unit` on.
 
     Past the last row the last one is read again: those lanes are no units and nobody looks at them.
     """
-    name = f"dots_{kind.dtype}"
+    name = f"dots_{kind.dtype}{'_add' if add else ''}"
     found = module.globals.get(name)
     if found is not None:
         return found
@@ -141,18 +145,16 @@ def dots(module: ir.Module, kind: Kind) -> ir.Function:
     sums = [b.alloca(kind.vector) for _ in rows]
     for place in sums:
         b.store(kind.constant(0.0), place)
-    with loop(b, number(0), whole, lanes) as k:
-        offset = b.mul(k, size)
-        x = Vec(b, kind, _load(b, kind, b.add(a, offset)))
-        for place, row in zip(sums, rows, strict=True):
-            value = x.make(_load(b, kind, b.add(row, offset)))
-            b.store(value.fma(x, x.make(b.load(place, typ=kind.vector))).value, place)
-    totals = [lane_sum(b, kind, b.load(place, typ=kind.vector)) for place in sums]
+    for start in range(0, lanes, _AT_ONCE):
+        with loop(b, number(0), whole, lanes) as k:
+            offset = b.mul(k, size)
+            x = Vec(b, kind, _load(b, kind, b.add(a, offset)))
+            for place, row in zip(sums[start : start + _AT_ONCE], rows[start : start + _AT_ONCE], strict=True):
+                value = x.make(_load(b, kind, b.add(row, offset)))
+                b.store(value.fma(x, x.make(b.load(place, typ=kind.vector))).value, place)
     result = b.alloca(kind.vector)
-    vector: Any = ir.Constant(kind.vector, ir.Undefined)
-    for u, total in enumerate(totals):
-        vector = b.insert_element(vector, total, ir.Constant(I32, u))
-    b.store(vector, result)
+    total = Vec(b, kind, _lane_sums(b, kind, [b.load(place, typ=kind.vector) for place in sums]))
+    b.store((total + total.make(_load(b, kind, out))).value if add else total.value, result)
     with loop(b, whole, depth) as k:
         offset = b.mul(k, size)
         column: Any = ir.Constant(kind.vector, ir.Undefined)
@@ -164,6 +166,16 @@ def dots(module: ir.Module, kind: Kind) -> ir.Function:
     b.store(b.load(result, typ=kind.vector), b.inttoptr(out, POINTER)).align = kind.bytes
     b.ret_void()
     return function
+
+
+def _lane_sums(b: ir.IRBuilder, kind: Kind, vectors: list[Any]) -> Any:
+    """The sum of the lanes of each of `lanes` vectors, as one vector: neighbours are added, two vectors at a time."""
+    lanes = kind.lanes
+    even, odd = (ir.Constant(ir.VectorType(I32, lanes), list(range(s, 2 * lanes, 2))) for s in (0, 1))
+    while len(vectors) > 1:
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [b.fadd(b.shuffle_vector(v, w, even), b.shuffle_vector(v, w, odd)) for v, w in pairs]
+    return vectors[0]
 
 
 def lane_sum(b: ir.IRBuilder, kind: Kind, vector: Any) -> Any:
