@@ -125,6 +125,16 @@ def test_the_linear_part_starts_as_the_linear_map_of_the_report(files: Path) -> 
     assert torch.equal(module.linear.weight, module.get_buffer("linear_map")[:-1].T)
 
 
+def test_few_windows_are_learnt_for_few_steps_and_the_best_weights_are_kept(files: Path) -> None:
+    options = ForecastOptions(**SMALL)
+    parts = ForecastTask.read(files / "hourly.csv", options, Common())
+    model = ForecastTask.build(parts, options)
+    for count, steps in ((50, 200), (10_000, 1000), (10**8, 4000)):
+        model._learnt = count
+        assert model.epochs(50) * 50 == steps
+    assert options.settle == 0
+
+
 class Stop(Observer):
     def __init__(self, after: int) -> None:
         self.after = after

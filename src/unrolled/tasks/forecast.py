@@ -183,8 +183,8 @@ class ForecastTask(TaskModel[Part]):
 
     def epochs(self, steps: int) -> int:
         # Few windows are soon learnt by heart, and then the quantiles are far too sure.
-        wanted = min(_MOST_STEPS, max(_FEWEST_STEPS, round(40 * self._learnt**0.5)))
-        return epochs_for(wanted, steps, fewest=4)
+        wanted = min(_MOST_STEPS, max(_FEWEST_STEPS, round(10 * self._learnt**0.5)))
+        return epochs_for(wanted, steps, fewest=2)
 
     def count(self, examples: Part) -> int:
         return examples.values

@@ -38,6 +38,5 @@ class ForecastOptions(NetworkOptions):
     embedding: int = option(64, "numbers that stand for one segment")
     batch_size: int = option(128, "windows in a batch")
     learning_rate: float = option(2e-3, "highest learning rate")
-    settle: float = option(0.5, "share of the training before which the best weights are provisional")
     ema: float = option(0.998, "factor of a moving average of the weights, which is then what is kept; 0: none")
     validation: float = option(0.1, "most of each series that is held out at its end where no validation file is given")
