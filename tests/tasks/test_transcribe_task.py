@@ -19,9 +19,10 @@ from unrolled.data.problems import Problems
 from unrolled.data.signals import Features, Sound, Strokes
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks import TASKS, Common, TranscribeOptions, open_run
-from unrolled.tasks.clips import Clips, fitting_reduction, usable
+from unrolled.tasks.clips import STEPS_AT_ONCE, Clips, fitting_reduction, typical, usable
+from unrolled.tasks.model import Parts
 from unrolled.tasks.training import RunResult
-from unrolled.tasks.transcribe import STEPS_AT_ONCE, Search, TranscribeTask, reductions_of, typical
+from unrolled.tasks.transcribe import Search, TranscribeTask, reductions_of
 from unrolled.tasks.transcript_stream import TranscriptStream
 from unrolled.train import Interrupted, Observer, Step
 from unrolled.train.edits import character_error_rate
@@ -86,6 +87,17 @@ def test_nothing_is_ever_put_out_as_unknown(good: TranscribeTask, folder: Path) 
     clips = good.read_part(folder / "test.jsonl")
     assert character_error_rate(clips.targets, good.transcribe(clips.inputs)) < 0.1
     assert good.measure(clips)["loss"] < 1
+    with torch.no_grad():
+        good.module.output.bias.copy_(before)
+
+
+def test_a_network_that_does_not_spell_yet_is_told_apart(good: TranscribeTask, folder: Path) -> None:
+    clips = good.read_part(folder / "test.jsonl")
+    assert good.conclude(Parts(clips), folder).lines == ()
+    with torch.no_grad():
+        before = good.module.output.bias.clone()
+        good.module.output.bias[good.blank] += 50
+    assert "it hardly spells yet" in " ".join(good.conclude(Parts(clips, clips), folder).lines)
     with torch.no_grad():
         good.module.output.bias.copy_(before)
 

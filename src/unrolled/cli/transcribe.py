@@ -146,6 +146,7 @@ def _stream(model: TranscribeTask, source: str, search: Search, output: Output) 
 
     stream = TranscriptStream(model, search)
     rows: list[Row] = []
+    places = 0 if model.signal.seconds(1) is None else 2
     steps, before = 0.0, ""
     for length, part in _parts(model, source):
         steps += length
@@ -153,7 +154,7 @@ def _stream(model: TranscribeTask, source: str, search: Search, output: Output) 
         if text != before:
             rows.append({"time": steps, "text": text})
             if output.streams:
-                print(f"{steps:8.2f}  {text}", flush=True)
+                print(f"{steps:8.{places}f}  {text}", flush=True)
         before = text
     text = stream.finish()
     output.result({"text": text, "parts": rows}, f"     end  {text}")

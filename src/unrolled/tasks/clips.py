@@ -20,6 +20,9 @@ from unrolled.decode.ctc import steps_needed
 from unrolled.errors import DataError
 from unrolled.tasks.sequences import Examples, padded
 
+# Of a batch, before they are joined: eleven minutes of sound. So memory is that of a few long clips, however many.
+STEPS_AT_ONCE = 1 << 16
+_STEPS_OF_A_SCALE = 1 << 20
 _REDUCTIONS = (8, 4, 2)
 # Steps that are left for each symbol; those of sound overlap, so fewer say as much.
 _LEFT, _LEFT_OF_SOUND = 5.0, 3.0
@@ -85,6 +88,17 @@ class ClipBatches:
         if -(-len(other) // self.clips.reduction) < steps_needed(self.targets[row]):
             other = kept
         return self.scaler.transform(signal.features(other))
+
+
+def typical(samples: Sequence[Numbers]) -> Sequence[Numbers]:
+    """Evenly spread samples of about a million steps in all, or as many as there are: enough to learn a scale from."""
+    return samples[:: -(-sum(map(len, samples)) // _STEPS_OF_A_SCALE)]
+
+
+def at_once(lengths: Sequence[int], rows: int, steps: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Row numbers to be read together: at most so many rows, and steps where there is more than one."""
+    if lengths:
+        yield from LengthBatches(lengths, rows, 0, shuffle=False, steps=steps).epoch(0)
 
 
 def fitting_reduction(clips: Clips, vocabulary: Vocabulary) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -21,9 +21,18 @@ from unrolled.data.signals import Choice, Signal, signal_from_json
 from unrolled.decode.ctc import Companion, Greedy, PrefixBeam, Span, align, steps_needed
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.models.transcription import TranscriptionNetwork, ctc_cost
-from unrolled.tasks.clips import ClipBatch, ClipBatches, Clips, fitting_reduction, usable
+from unrolled.tasks.clips import (
+    STEPS_AT_ONCE,
+    ClipBatch,
+    ClipBatches,
+    Clips,
+    at_once,
+    fitting_reduction,
+    typical,
+    usable,
+)
 from unrolled.tasks.events import Note
-from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
+from unrolled.tasks.model import Conclusion, Parts, TaskModel, digest, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, TranscribeOptions
 from unrolled.tasks.sequences import group_column, padded, part_off
@@ -32,9 +41,11 @@ from unrolled.train.edits import character_error_rate, word_error_rate
 
 Logs = npt.NDArray[np.float32]
 _MOST_JOINED = 64
-_STEPS_OF_A_SCALE = 1 << 20
-# Of a batch, before they are joined: eleven minutes of sound. So memory is that of a few long clips, however many.
-STEPS_AT_ONCE = 1 << 16
+_LOOKED_AT, _HARDLY_SPELT = 50, 0.9
+_SILENCE = (
+    "it hardly spells yet: with CTC a network first learns to put out nothing, and the letters come later; "
+    "give it more time (max_time) or epochs"
+)
 
 
 @dataclass(frozen=True)
@@ -195,6 +206,11 @@ class TranscribeTask(TaskModel[Clips]):
     def fingerprint(self, examples: Clips) -> str:
         return digest([*self.keys(examples), *examples.targets])
 
+    def conclude(self, parts: Parts[Clips], run: Path) -> Conclusion:
+        part = parts.train if parts.valid is None else parts.valid
+        rates = self.rates(part.targets[:_LOOKED_AT], self.transcribe(part.inputs[:_LOOKED_AT]))
+        return Conclusion(lines=(_SILENCE,) if rates["character_error_rate"] > _HARDLY_SPELT else ())
+
     def epochs(self, steps: int) -> int:
         return epochs_for(6000, steps, fewest=20)
 
@@ -239,7 +255,7 @@ class TranscribeTask(TaskModel[Clips]):
         both = zip(logs, targets, strict=True)
         spelt = [(one, ids) for one, ids in both if self._can_spell(len(one), ids)]
         total, count = 0.0, 0
-        for some in _at_once([len(one) for one, _ in spelt], 64, STEPS_AT_ONCE // 8):
+        for some in at_once([len(one) for one, _ in spelt], 64, STEPS_AT_ONCE // 8):
             scores, steps = padded([spelt[k][0] for k in some])
             ids, counts = (torch.from_numpy(part) for part in pad_ids([spelt[k][1] for k in some]))
             total += float(ctc_cost(scores, steps, ids, counts, self.blank).double().sum())
@@ -262,7 +278,7 @@ class TranscribeTask(TaskModel[Clips]):
         """The scores log p (U, V) at every step of each sample, in the order of `samples`."""
         self.module.eval()
         found: dict[int, Logs] = {}
-        for some in _at_once([len(sample) for sample in samples], 32, STEPS_AT_ONCE):
+        for some in at_once([len(sample) for sample in samples], 32, STEPS_AT_ONCE):
             inputs, lengths = padded([self.scaler.transform(self.signal.features(samples[k])) for k in some])
             logits, steps = self.module(inputs.to(self.device), lengths.to(self.device))
             logs = self.without_unknown(logits).float().log_softmax(-1).cpu().numpy()
@@ -290,17 +306,6 @@ class TranscribeTask(TaskModel[Clips]):
         steps = step * self.module.reduction
         seconds = self.signal.seconds(steps)
         return float(steps) if seconds is None else seconds
-
-
-def typical(samples: Sequence[Numbers]) -> Sequence[Numbers]:
-    """Evenly spread samples of about a million steps in all, or as many as there are: enough to learn a scale from."""
-    return samples[:: -(-sum(map(len, samples)) // _STEPS_OF_A_SCALE)]
-
-
-def _at_once(lengths: Sequence[int], rows: int, steps: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Row numbers to be read together: at most so many rows, and steps where there is more than one."""
-    if lengths:
-        yield from LengthBatches(lengths, rows, 0, shuffle=False, steps=steps).epoch(0)
 
 
 def settle(

@@ -39,4 +39,5 @@ class TranscribeOptions(TextOptions, NetworkOptions):
     layers: int = option(2, "recurrent layers")
     dropout: float = option(0.3, "share dropped between the layers and before the output")
     learning_rate: float = option(4e-3, "highest learning rate")
+    settle: float = option(0.5, "share of the training before which the best weights are provisional")
     ema: float = option(0.99, "factor of a moving average of the weights, which is then what is kept; 0: none")
