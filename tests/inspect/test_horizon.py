@@ -56,6 +56,19 @@ def test_no_memory_at_all() -> None:
     assert nothing.words == "none"
 
 
+def test_a_single_distance_is_no_memory() -> None:
+    layer = Recurrent(cells.Elman(), 1, 3).eval()
+    with torch.no_grad():
+        # The sign of the first input decides for ever, and nothing after it can turn that over.
+        layer.stack[0].forwards.W.fill_(1.0)
+        layer.stack[0].forwards.U.copy_(20 * torch.eye(3))  # type: ignore[union-attr]  # it has U
+        layer.stack[0].forwards.b.zero_()  # type: ignore[union-attr]  # and a bias
+    torch.manual_seed(0)
+    (found,) = memory_horizon(layer, torch.randn(64, 40, 1))
+    assert found.curve[-1] > 0.1
+    assert found.horizon < 10
+
+
 def test_directions_look_their_own_way_and_rows_end_early() -> None:
     layer, x = leaky([0.5], steps=30, bidirectional=True)
     lengths = torch.randint(8, 31, (24,))

@@ -30,8 +30,9 @@ class Horizon(Shown):
 
     `curve` (D,): the change, as a share of how much the last h differs between two sequences of the data; `units`
     (D, H) the same for each unit beside its own differences. `horizon`: the largest distance at which the curve reaches
-    `threshold`, -1 where it never does; `unit_horizons` (H,) likewise. `open_end`: the horizon is as far as was looked,
-    so the memory reaches at least that far.
+    `threshold`, as it does over at least half of the steps from there to the end; -1 where it never does.
+    `unit_horizons` (H,): likewise. `open_end`: the horizon is as far as was looked, so the memory reaches at least that
+    far.
     """
 
     place: Place
@@ -187,8 +188,12 @@ def _horizon(place: Place, by: By, distances: Ints, squares: Floats, spread: Flo
 
 
 def _furthest(distances: Ints, curve: Floats, threshold: float) -> int:
-    reached = np.flatnonzero(curve >= threshold)
-    return int(distances[reached[-1]]) if len(reached) else -1
+    """The largest distance that reaches the threshold, as do half of the steps from there to the end."""
+    reached = curve >= threshold
+    # The very first inputs move a state of zeros, and may decide for ever where a network goes that else forgets.
+    sizes = np.diff(distances, prepend=distances[0] - 1)
+    held = np.flatnonzero(reached & (2 * np.cumsum(sizes * reached) >= np.cumsum(sizes)))
+    return int(distances[held[-1]]) if len(held) else -1
 
 
 def compare_horizons(named: Mapping[str, Horizon]) -> list[str]:

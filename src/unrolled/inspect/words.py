@@ -108,10 +108,12 @@ def _surprise(found: Surprise) -> str:
 
 def comparison(found: Sequence[Inspection]) -> str:
     """Several runs side by side, and in words which one looks back further."""
-    heads = ("run", "cell", "gradient", "a step", "Lyapunov", "horizon", "perplexity of units")
+    heads = ("run", "cell", "gradient", "a step", "Lyapunov", "horizon")
     rows = [_row(one) for one in found]
-    widths = [max(len(row[k]) for row in (heads, *rows)) for k in range(len(heads) - 1)]
-    lines = ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=False)) for row in (heads, *rows)]
+    widths = [max(len(row[k]) for row in (heads, *rows)) for k in range(len(heads))]
+    lines = [
+        "  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)
+    ]
     named = {one.run: one.depth.horizon for one in found}
     known = {run: horizon for run, horizon in named.items() if horizon is not None}
     return "\n".join([*lines, *(compare_horizons(known) if len(known) > 1 else [])])
