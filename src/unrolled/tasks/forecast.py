@@ -242,6 +242,8 @@ class ForecastTask(TaskModel[Part]):
         write_json(run / COMPARISON, plain_numbers(data))
         picture = draw_forecasts(run, self, part)
         lines = [f"{name} part, {found.windows:,} forecasts:", found.table(), *found.verdict]
+        if picture is not None:
+            lines.append(f"forecasts drawn in {picture}")
         return Conclusion({"comparison": data, "forecast_picture": picture}, tuple(lines))
 
     def read_part(self, path: Path) -> Part:

@@ -64,7 +64,8 @@ def _draw(axes: Any, found: Foretold, place: int, model: ForecastTask) -> None:
     times = _axis(line, model)
     past, coming = times[start:origin], times[origin : origin + horizon]
     axes.plot(past, line.values[start:origin], color="black", linewidth=0.9, label="history")
-    axes.plot(coming, found.truth[place], color="black", linewidth=0.9, linestyle=":", label="what came")
+    joined = slice(origin - 1, origin + horizon)
+    axes.plot(times[joined], line.values[joined], color="black", linewidth=0.9, linestyle=":", label="what came")
     if season > 1 and origin >= season:
         again = line.values[origin - season + np.arange(horizon) % season]
         axes.plot(coming, again, color="tab:gray", linewidth=0.8, alpha=0.7, label="seasonal naive")
@@ -72,7 +73,8 @@ def _draw(axes: Any, found: Foretold, place: int, model: ForecastTask) -> None:
     for band in range(bands):
         low, high = found.quantiles[place, :, band], found.quantiles[place, :, -1 - band]
         share = model.levels[-1 - band] - model.levels[band]
-        axes.fill_between(coming, low, high, color="tab:blue", alpha=0.2, linewidth=0, label=f"{share:.0%} band")
+        shade = 0.15 + 0.15 * band  # inner bands darker, in the legend too
+        axes.fill_between(coming, low, high, color="tab:blue", alpha=shade, linewidth=0, label=f"{share:.0%} band")
     axes.plot(coming, found.centres[place], color="tab:blue", linewidth=1.4, label="forecast")
     axes.set_title(line.name, fontsize=9)
     axes.tick_params(labelsize=8)
