@@ -272,3 +272,15 @@ def test_the_command_writes_it(task: str, given: list[str], tmp_path: Path, open
     assert len(set(colours(view))) > 3
     assert main(["inspect", str(tmp_path / "run"), *given, "--out", str(tmp_path / "no" / "x.html"), "--quiet"]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_answers_that_are_no_steps_stand_in_a_table_of_their_own() -> None:
+    found = reading(some_text(12))
+    assert page_data(found)["surprise"]["ahead"]
+    other = replace(found.surprise, answers=tuple("zyxwvutsrqpo"))
+    assert not page_data(replace(found, surprise=other))["surprise"]["aligned"]
+    tagged = replace(found.surprise, answers=found.states[0].labels)
+    shown = page_data(replace(found, surprise=tagged))["surprise"]
+    assert shown["aligned"] and not shown["ahead"]
+    text = page(replace(found, surprise=other))
+    assert f"<td>z</td><td>a {found.surprise.probabilities[0, 0]:.1%}" in text

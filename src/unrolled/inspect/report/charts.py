@@ -69,20 +69,21 @@ def _ticks(last: int) -> list[int]:
 
 def heat_table(rows: Sequence[str], columns: Sequence[str], weights: npt.NDArray[np.floating], head: str) -> str:
     """Weights (R, C) as a table, the darker the larger."""
-    top = "".join(f'<th scope="col">{escape(_visible(name))}</th>' for name in columns)
+    top = "".join(f'<th scope="col">{escape(visible(name))}</th>' for name in columns)
     body = []
     for name, row in zip(rows, weights, strict=False):
         cells = "".join(
             f'<td style="--w:{max(0.0, float(w)):.3f}" '
-            f'data-tip="{escape(_visible(name))} looked at {escape(_visible(column))}: {float(w):.1%}"></td>'
+            f'data-tip="{escape(visible(name))} looked at {escape(visible(column))}: {float(w):.1%}"></td>'
             for w, column in zip(row, columns, strict=False)
         )
-        body.append(f'<tr><th scope="row">{escape(_visible(name))}</th>{cells}</tr>')
+        body.append(f'<tr><th scope="row">{escape(visible(name))}</th>{cells}</tr>')
     return (
         f'<div class="wide" tabindex="0"><table class="heat"><caption>{escape(head)}</caption>'
         f"<thead><tr><td></td>{top}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
 
-def _visible(name: str) -> str:
+def visible(name: str) -> str:
+    """A label that can be seen, though it is a space or a line break."""
     return name.replace(" ", "␣").replace("\n", "↵") if name.strip() == "" else name

@@ -84,16 +84,16 @@ def _follower(reading: Reading, name: str) -> dict[str, Any]:
 
 def _surprise(found: Surprise, reading: Reading) -> dict[str, Any]:
     """`aligned`: there is an answer at every step; `ahead`: each says what the next step is, as in a language model."""
-    steps = reading.states[0].labels if reading.states else ()
-    aligned = len(found.answers) == len(steps)
+    steps = reading.states[0].labels
+    ahead = found.answers[:-1] == steps[1:] and len(found.answers) == len(steps) > 1
     return {
         "answers": list(found.answers),
         "likely": [list(row) for row in found.likely],
         "probabilities": rounded(found.probabilities, 4),
         "entropy": rounded(found.entropy, 3),
         "nats": rounded(found.nats, 3),
-        "aligned": aligned,
-        "ahead": aligned and found.answers[:-1] == steps[1:],
+        "aligned": ahead or found.answers == steps,
+        "ahead": ahead,
     }
 
 

@@ -10,12 +10,16 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+
 from unrolled.inspect.draw import Picture
 from unrolled.inspect.inspection import Depth, Inspection, Reading
-from unrolled.inspect.report.charts import decay_chart, heat_table
+from unrolled.inspect.report.charts import decay_chart, heat_table, visible
 from unrolled.inspect.report.data import BUDGET, page_data
-from unrolled.inspect.why import Attribution
+from unrolled.inspect.why import Attribution, Surprise
 from unrolled.inspect.words import comparison
+
+_MOST_ROWS = 20
 
 
 def report_html(
@@ -38,6 +42,8 @@ def report_html(
         sections += [("units", "Units at work", _explorer()), ("health", "Health of the units", _health(reading))]
     if reading is not None and reading.why:
         sections.append(("why", "Why this answer", _why(reading.why)))
+    if reading is not None and reading.surprise is not None:
+        sections.append(("expected", "What it expected", _expected(reading.surprise)))
     if reading is not None and reading.attention is not None:
         looked = reading.attention
         table = heat_table(looked.answers, looked.steps, looked.weights, "A row an answer: where it looked.")
@@ -193,6 +199,24 @@ def _health(reading: Reading) -> str:
         for plane in reading.paths
     ]
     return _items([*lines, *reading.remarks])
+
+
+def _expected(found: Surprise) -> str:
+    """The answers with the likeliest of each; of many, those that surprised the most."""
+    nats = found.nats if len(found.nats) else -found.entropy
+    order = np.argsort(-nats, kind="stable")[:_MOST_ROWS] if len(nats) > _MOST_ROWS else np.arange(len(nats))
+    rows = []
+    for u in order:
+        pairs = list(zip(found.likely[u], found.probabilities[u], strict=False))[:3]
+        likely = ", ".join(f"{visible(word)} {p:.1%}" for word, p in pairs)
+        cost = f"{found.nats[u]:.2f}" if len(found.nats) else ""
+        cells = (str(u + 1), visible(found.answers[u]), likely, cost)
+        rows.append("<tr>" + "".join(f"<td>{_clean(cell)}</td>" for cell in cells) + "</tr>")
+    which = "the most surprising answers" if len(nats) > _MOST_ROWS else "the answers"
+    head = "<tr><th>place</th><th>answer</th><th>likeliest</th><th>nats</th></tr>"
+    return (
+        f'<p class="muted">{which}</p><table class="plain"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+    )
 
 
 def _why(found: Sequence[Attribution]) -> str:

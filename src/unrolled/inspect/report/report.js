@@ -21,6 +21,10 @@
     root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
   });
 
+  let shown = null; // paper is light
+  window.addEventListener("beforeprint", () => { shown = root.dataset.theme; root.dataset.theme = "light"; });
+  window.addEventListener("afterprint", () => { root.dataset.theme = shown || "light"; });
+
   // ---- what an element says of itself, where the reader points
   const tip = byId("tip");
   const show = (event) => {
