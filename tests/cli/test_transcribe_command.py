@@ -196,7 +196,7 @@ def test_predictions_as_csv(folder: Path, capsys: Captured) -> None:
         (("pens", "pens.jsonl", "--stream"), "this run reads in both directions"),
         (("sound", "0.wav", "--stream", "--align"), "--align needs the whole input"),
         (("sound", "gone.wav"), "gone.wav: there is no such file"),
-        (("sound", "pens.jsonl"), "pens.jsonl, row 1: the row holds points where the first one has sound"),
+        (("sound", "pens.jsonl"), "pens.jsonl, row 1: the row holds points, and sound is needed"),
         (("pens", "0.wav"), "this is a file of sound, and strokes is needed"),
         (("pens", "pens.jsonl", "--beam", "0"), "the beam is 0 wide"),
         (("language", "told.txt"), "is a run of the task language, which cannot transcribe"),

@@ -50,6 +50,7 @@ def test_sounds_of_a_manifest(tmp_path: Path) -> None:
     write_sound(tmp_path / "b.flac", 0.4, rate=16_000, seed=1)
     found = read_recordings(manifest(tmp_path, [("deep/a.wav", " two  words "), ("b.flac", "x")]))
     assert found.signal == Sound(RATE, 40)
+    assert found.signal.title == "sound at 8,000 Hz"
     assert found.texts == ["two words", "x"]
     assert [sample.shape for sample in found.samples] == [(21, 40), (41, 40)]
     assert [origin.row for origin in found.origins] == [2, 3]
@@ -101,7 +102,7 @@ def bad_rows(folder: Path) -> dict[str, tuple[tuple[str, str], str]]:
         "no file": ((" ", "x"), r"row 3: column 'file' is empty; name a file there"),
         "another kind": (("a.inkml", "x"), r"row 3: .*a\.inkml: this is a file of strokes, and sound is needed"),
         "unknown kind": (("good.txt", "x"), r"row 3: .*good\.txt: the name ends in '\.txt', and one of \.aif"),
-        "points": (('"[[1, 2]]"', "x"), "row 3: the row holds points where the first one has sound"),
+        "points": (('"[[1, 2]]"', "x"), "row 3: the row holds points, and sound is needed"),
     }
 
 
@@ -126,6 +127,9 @@ def test_nothing_that_can_be_used(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("sound,text\na.wav,x\n")
     with pytest.raises(DataError, match="no column is named 'file', 'points', 'strokes'; say which of 'sound', 'text'"):
         read_recordings(tmp_path / "a.csv")
+    sentence = r"there is no column 'said'; say which of 'sound', 'text' holds what is said or written \(text\)"
+    with pytest.raises(DataError, match=sentence):
+        read_recordings(tmp_path / "a.csv", inputs="sound", text="said")
 
 
 @pytest.mark.parametrize(

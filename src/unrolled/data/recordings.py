@@ -51,6 +51,11 @@ def read_recordings(
     table = read_table(path, skip_bad=skip_bad)
     problems = Problems(skip_bad, table.skipped)
     column = inputs if inputs is not None else _input_column(table)
+    if text is not None and text not in table.columns:
+        raise DataError(
+            f"there is no column {text!r}; say which of {listed(table.columns)} holds what is said or written (text)",
+            path,
+        )
     cells = [cell.strip() for cell in table.column(column)]
     texts = [""] * len(table) if text is None else [" ".join(cell.split()) for cell in table.column(text)]
     samples, kept = [], []
@@ -115,7 +120,7 @@ def _sample(signal: Signal, cell: str, path: Path, row: int) -> Numbers:
         _check_kind(signal, file)
         return signal.read(file)
     if not isinstance(signal, Strokes):
-        raise DataError(f"the row holds points where the first one has {signal.kind}; give one kind only", path, row)
+        raise DataError(f"the row holds points, and {signal.kind} is needed; give one kind only", path, row)
     try:
         value: object = json.loads(cell)
     except (ValueError, RecursionError):

@@ -34,6 +34,11 @@ class Signal(ABC):
     def width(self) -> int:
         """Features of a step."""
 
+    @property
+    def title(self) -> str:
+        """What it is, for a reader."""
+        return self.kind
+
     @abstractmethod
     def read(self, path: Path) -> Numbers:
         """What is kept of a file, (T, C). Raises DataError."""
@@ -72,6 +77,10 @@ class Sound(Signal):
     @property
     def width(self) -> int:
         return self.bands
+
+    @property
+    def title(self) -> str:
+        return f"sound at {self.rate:,} Hz"
 
     def read(self, path: Path) -> Numbers:
         return self.mel(read_sound(path, self.rate)[0])

@@ -184,7 +184,7 @@ class TranscribeTask(TaskModel[Clips]):
         joined, causal = self.module.reduction, "" if self.plan.bidirectional else ", in one direction"
         steps = f"each {joined} steps become one, " if joined > 1 else ""
         return (
-            f"{self.signal.kind}: {self.signal.width} features a step, {steps}"
+            f"{self.signal.title}: {self.signal.width} features a step, {steps}"
             f"{len(self.vocabulary) - self.vocabulary.first} symbols{causal}"
         )
 
