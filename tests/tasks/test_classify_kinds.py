@@ -64,7 +64,7 @@ def sound_run(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit(sounds, run, told, epochs=8, augment=0.5)
     notes = [event.text for event in told if isinstance(event, Note)]
     assert any(
-        re.fullmatch(rf"read as sound of 0\.\d to 0\.\d s at {RATE:,} Hz, 12 mel bands each 10 ms", note)
+        re.fullmatch(rf"read as sound of 0\.\d to 0\.\d s at {RATE:,} Hz, 12 mel bands and pitch each 10 ms", note)
         for note in notes
     )
     assert any(note.startswith("2 of 24 sounds had another rate") for note in notes)

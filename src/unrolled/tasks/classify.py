@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from unrolled.data import Labelled, Scaler, Vocabulary, check_labels
-from unrolled.data.audio import augment_features
 from unrolled.data.genome import clean, kmers, reverse_complement
 from unrolled.data.ts import augment_series, fill_missing
+from unrolled.data.voicing import augment_voiced
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.model import Parts, TaskModel, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan
@@ -198,7 +198,7 @@ class ClassifyTask(SequenceTask):
         if not strength or self.vocabulary is not None:
             return None
         if self.reading.kind == "sound":
-            return lambda row, rng: augment_features(row, rng, strength)
+            return lambda row, rng: augment_voiced(row, self.reading.bands, rng, strength)
         values = 0 if self.scaler is None else len(self.scaler.mean)
         return lambda row, rng: augment_series(row, rng, strength, values)
 
@@ -278,7 +278,7 @@ def _remark(reading: Reading, inputs: Inputs) -> tuple[str, ...]:
     lengths = sorted({len(row) for row in inputs})
     if reading.kind == "sound":
         long = _span(*(f"{max(0, steps - 1) * reading.hop:.1f}" for steps in (lengths[0], lengths[-1])))
-        features = f"{reading.bands} mel bands each {1000 * reading.hop:g} ms"
+        features = f"{reading.bands} mel bands{' and pitch' if reading.pitch else ''} each {1000 * reading.hop:g} ms"
         return (f"read as sound of {long} s at {reading.rate:,} Hz, {features}",)
     long = _span(*(f"{steps:,}" for steps in (lengths[0], lengths[-1])))
     if reading.kind == "dna":

@@ -19,6 +19,7 @@ from unrolled.data.table import Table
 from unrolled.data.targets import as_number
 from unrolled.data.text import is_folder, missing, suffix_of
 from unrolled.data.ts import SeriesColumns, read_labelled_series
+from unrolled.data.voicing import voicing
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.options import ClassifyOptions
 from unrolled.tasks.options.classify import KINDS
@@ -60,6 +61,7 @@ class Reading:
     rate: int = 0
     bands: int = 0
     hop: float = 0.01
+    pitch: bool = False
     kmer: int = 1
     both_strands: bool = False
 
@@ -94,14 +96,16 @@ class Reading:
     def of_sounds(cls, files: Sequence[Path], options: ClassifyOptions) -> Reading:
         """The features of sounds: as the options say, at the files' commonest rate where they do not."""
         rate = options.rate or _commonest_rate(files)
-        return cls("sound", None, rate=rate, bands=options.bands, hop=options.hop)
+        return cls("sound", None, rate=rate, bands=options.bands, hop=options.hop, pitch=options.pitch)
 
     def sounds(self, files: Sequence[Path]) -> list[Numbers]:
         """Log-mel features (T, bands) of each file. Raises DataError."""
         return [self._features(*read_sound(file)) for file in files]
 
     def _features(self, samples: Numbers, rate: int) -> Numbers:
-        return log_mel(resample(samples, rate, self.rate), self.rate, bands=self.bands, hop=self.hop)
+        samples = resample(samples, rate, self.rate)
+        found = log_mel(samples, self.rate, bands=self.bands, hop=self.hop)
+        return np.concatenate([found, voicing(samples, self.rate, hop=self.hop)], 1) if self.pitch else found
 
     def _read(self, path: Path, *, labels: bool, skip_bad: bool) -> Found:
         read = {"text": self._text, "sound": self._sound, "series": self._series, "dna": self._dna}[self.kind]
@@ -293,7 +297,8 @@ def _arrays(path: Path) -> list[str]:
 def _with_sound(path: Path, reading: Reading, options: ClassifyOptions) -> Reading:
     """With the commonest sampling rate and the sizes of the features."""
     named = (file for file, _, _ in sound_files(path, reading, False, Problems(skip=True)))
-    return replace(reading, rate=options.rate or _commonest_rate(named), bands=options.bands, hop=options.hop)
+    rate = options.rate or _commonest_rate(named)
+    return replace(reading, rate=rate, bands=options.bands, hop=options.hop, pitch=options.pitch)
 
 
 def _commonest_rate(files: Iterable[Path]) -> int:

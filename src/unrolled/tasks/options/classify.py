@@ -36,6 +36,7 @@ class ClassifyOptions(SequenceOptions):
     rate: int | None = option(None, "sampling rate that sound is brought to, in Hz; default: the commonest, <= 32,000")
     bands: int = option(64, "mel bands of sound, from 20 Hz to half the rate")
     hop: float = option(0.01, "seconds from one step of sound to the next")
+    pitch: bool = option(True, "read with sound how voiced each step is, and its pitch from 60 to 500 Hz")
     kmer: int = option(1, "letters of DNA that are read at once, at every place")
     both_strands: bool = option(False, "read DNA on both strands: learn from both, answer with the mean of both")
     positions: bool | None = option(
