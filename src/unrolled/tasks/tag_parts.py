@@ -192,7 +192,7 @@ def _files(path: Path) -> list[Path]:
         return find_films(path)
     found = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     if not found:
-        raise DataError("the folder holds no file; put tables or CoNLL files into it", path)
+        raise DataError("the folder holds no file; put tables, CoNLL files or films into it", path)
     return found
 
 

@@ -55,5 +55,4 @@ class TagOptions(NetworkOptions):
     dropout: float = option(0.5, "share dropped between the layers and before the output")
     learning_rate: float = option(2e-3, "highest learning rate")
     batch_size: int = option(32, "sequences in a batch")
-    settle: float = option(0.5, "share of the training before which the best weights are provisional")
     ema: float = option(0.995, "factor of a moving average of the weights, which is then what is kept; 0: none")
