@@ -69,7 +69,7 @@ def scan(
         for name in capture or ():
             capture.values[name] = empty.new_zeros(plan.batch, plan.steps, plan.sizes.hidden)  # type: ignore[union-attr]  # not None
         return empty, state
-    chosen = choose(plan, engine).engine
+    chosen = _first(plan) if engine == "auto" else choose(plan, engine).engine
     inputs = None if xs is None else xs.transpose(0, 1)
     if chosen == "native" and inputs is not None:
         outputs, state = native.scan(plan, weights, inputs, state, lengths)
@@ -152,6 +152,12 @@ def choose(plan: Plan, engine: str = "auto") -> Explanation:
     return Explanation(chosen, {n: why or other for n, why in reasons.items() if n != chosen}, plan)
 
 
+def _first(plan: Plan) -> str:
+    """`choose` for "auto", which asks no engine more than it must unless there is something to tell."""
+    chosen = next(name for name, refuse in ENGINES.items() if refuse(plan) is None)
+    return chosen if chosen != "reference" else choose(plan).engine
+
+
 @lru_cache(maxsize=256)
 def _tell(engine: str, cell: str, reasons: str) -> None:
     """Say once for each reason that a faster engine was passed over."""
@@ -201,7 +207,7 @@ def _planned(
     if capture is not None:
         capture.nodes(program)
     ragged = lengths is not None
-    tensors = (like, *weights.as_dict().values(), *state)
+    tensors = (like, *weights.named.values(), *state)
     gradient = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
     plan = Plan(program, sizes, batch, count, like.dtype, like.device, xs is not None, ragged, reverse, gradient,
                 bool(noise), looked_into(tensors), capture.names if capture else ())  # fmt: skip

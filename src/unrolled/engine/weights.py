@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -38,6 +39,11 @@ class Weights:
 
     def as_dict(self) -> dict[str, Tensor]:
         """The tensors that are there, under the names of `Program.parameters`."""
+        return dict(self.named)
+
+    @cached_property
+    def named(self) -> dict[str, Tensor]:
+        """`as_dict`, made once: not to be changed."""
         single = {name: value for name in ("W", "U", "b", "c") if (value := getattr(self, name)) is not None}
         vectors = {f"vectors.{k}": v for k, v in self.vectors.items()}
         return single | vectors | {f"products.{k}": v for k, v in self.products.items()}
@@ -64,14 +70,19 @@ class Weights:
             if of != to and name in self.products:
                 output = self.products[name].shape[0 if to == "output" else 1]
         sizes = Sizes(self.W.shape[1], hidden, output)
-        given = self.as_dict()
-        for name, shape in program.parameters(sizes).items():
+        given = self.named
+        for name, shape in _shapes(program, sizes).items():
             if name not in given and name in ("b", "c"):
                 continue
             if name not in given or tuple(given[name].shape) != shape:
                 found = tuple(given[name].shape) if name in given else "missing"
                 raise ArgumentError(f"the weight {name} of {program.name} is {found}, but its shape must be {shape}.")
         return sizes
+
+
+@lru_cache(maxsize=256)
+def _shapes(program: Program, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    return program.parameters(sizes)
 
 
 def initial_state(program: Program, sizes: Sizes, batch: int, dtype: torch.dtype, device: torch.device) -> Any:

@@ -106,7 +106,7 @@ class Recurrent(nn.Module):
     @property
     def stack(self) -> tuple[Layer, ...]:
         """The layers, first to last."""
-        return cast("tuple[Layer, ...]", tuple(self.layers))
+        return cast("tuple[Layer, ...]", tuple(self.layers._modules.values()))
 
     def forward(
         self,

@@ -35,6 +35,7 @@ class Call:
         self.plan, self.program, self.code, self.lengths = plan, program, code, lengths
         self.noise, self.names = noise, names
         rows, sizes, lanes = plan.batch, plan.sizes, code.lanes
+        self.sizes = sizes
         self.widths = {"hidden": sizes.hidden, "output": sizes.output}
         self.padded = {name: -(-size // lanes) * lanes for name, size in self.widths.items()}
         self.units, shares = 1, 1 if torch.get_num_threads() == 1 else worth(self._work())

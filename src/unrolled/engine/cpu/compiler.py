@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 from llvmlite import ir
 
-from unrolled.cell import Program, pullback
+from unrolled.cell import Program, Sizes, pullback
 from unrolled.engine.cpu import cache
 from unrolled.engine.cpu.joined import joined
 from unrolled.engine.cpu.kernel import DIRECT, Kernel
@@ -50,6 +51,11 @@ class Pass:
     @cached_property
     def run(self) -> Function:
         return self.load()
+
+    @cached_property
+    def recipes(self) -> dict[Sizes, Any]:
+        """How its matrices are packed, by the sizes of a layer; filled by `panels`."""
+        return {}
 
     @cached_property
     def buffers(self) -> frozenset[str]:

@@ -24,6 +24,11 @@ def pad(value: Tensor, width: int) -> Tensor:
     return value if value.shape[-1] == width else functional.pad(value, (0, width - value.shape[-1]))
 
 
+def cut(value: Tensor, width: int) -> Tensor:
+    """The last dimension without what fills it up."""
+    return value if value.shape[-1] == width else value[..., :width]
+
+
 class Memory:
     """The buffers of one call, by the names of the schedule: `tensors` outlive a pass, `scratch` does not."""
 
@@ -79,12 +84,13 @@ class Memory:
         """What the kernel takes, for each share of the rows or units; this memory must outlive them."""
         call, plan = self.call, self.call.plan
         values = [n for place in step.places for n in self._entry(place)]
-        pairs = step.schedule.placed()
         if step is call.code.direct:
-            self.matrices = [self.matrix(group, name).contiguous() for _, group in pairs for name in group.names]
+            names = [(group, name) for _, group in step.schedule.placed() for name in group.names]
+            self.matrices = [self.matrix(group, name).contiguous() for group, name in names]
+            values += [m.data_ptr() for m in self.matrices]
         else:
-            self.matrices = packed(call.code, pairs, self.matrix, call.padded)
-        values += [m.data_ptr() for m in self.matrices]
+            self.matrices, places = packed(call.code, step, call.sizes, self.source)
+            values += places
         parts = [(first, last, 0, 1) for first, last in pairwise(call.bounds)]
         if call.units > 1:
             # the last is for a team that got fewer threads: all units, nobody to wait for
@@ -156,6 +162,13 @@ class Memory:
             return self.named[name].contiguous()
         return pad(self.named[name].reshape(parts, -1), self.call.padded["hidden"]).reshape(-1).contiguous()
 
+    def source(self, name: str) -> Tensor:
+        """A parameter that matrices are taken from, dense where heads make it a stack of blocks."""
+        value, heads = self.named[name], self.call.program.heads
+        if name != "U" or heads == 1:
+            return value
+        return torch.cat([_dense(part, heads) for part in torch.split(value, self.call.widths["hidden"])])
+
     def matrix(self, group: Group, name: str) -> Tensor:
         """The whole matrix (to, from) of a gate or product; heads become blocks of a dense one."""
         program, hidden = self.call.program, self.call.widths["hidden"]
@@ -172,12 +185,12 @@ class Memory:
         call, program, ragged = self.call, self.call.program, self.call.ragged
         last = []
         for name, width in program.state.items():
-            buffer = self.tensors[f"s.{name}"][..., : call.widths[width]]
+            buffer = self.tensors[f"s.{name}"]
             if ragged is None:
-                last.append(buffer[0 if call.plan.reverse else call.plan.steps].clone())
+                last.append(cut(buffer[0 if call.plan.reverse else call.plan.steps], call.widths[width]).clone())
             else:
-                last.append(call.unsort(buffer[ragged.last]))
-        return call.unpack(self.outputs()[..., : call.widths[program.output_width]]), last
+                last.append(call.unsort(cut(buffer[ragged.last], call.widths[width])))
+        return call.unpack(cut(self.outputs(), call.widths[program.output_width])), last
 
     def outputs(self) -> Tensor:
         """Outputs of every step, padded, which are a state's values where the cell puts that state out."""

@@ -40,8 +40,8 @@ def scan(
     program = without_noise(plan.program, [name for name in plan.program.noise if name not in noise])
     if opaque.tracing(weights.W):
         return opaque.scan(plan, program, weights, plan_input(plan, weights, xs), state, lengths, noise)
-    call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), lengths, dict(noise), list(weights.as_dict()))
-    inputs = [plan_input(plan, weights, xs), *state, *weights.as_dict().values()]
+    call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), lengths, dict(noise), list(weights.named))
+    inputs = [plan_input(plan, weights, xs), *state, *weights.named.values()]
     if plan.gradient:
         outputs, *last = _Scan.apply(call, *inputs)  # type: ignore[no-untyped-call]  # torch does not type it
     else:
