@@ -73,6 +73,45 @@ def test_sound_and_features(tmp_path: Path) -> None:
     assert again.fit(sounds, list("bababa")).model_.signal == heard.model_.signal
 
 
+def write_tones(path: Path, text: str, rng: np.random.Generator) -> None:
+    """A tone of 0.1 s for each letter, 0.05 s of quiet after it."""
+    soundfile = pytest.importorskip("soundfile")
+    time = np.arange(800) / 8000
+    tones = [np.pad(0.2 * np.sin(600 * np.pi * (1 + "abc ".index(letter)) * time), (0, 400)) for letter in text]
+    samples = np.concatenate(tones)
+    soundfile.write(path, samples + 0.01 * rng.normal(size=len(samples)), 8000, subtype="PCM_16")
+
+
+def write_glyphs(path: Path, text: str, rng: np.random.Generator) -> None:
+    """A line of letters that are eight rows and six columns of ink each, two empty ones after it."""
+    image = pytest.importorskip("PIL.Image")
+    shapes = np.random.default_rng(9).integers(0, 2, size=(3, 8, 6))
+    ink = [np.zeros((8, 6)) if letter == " " else shapes["abc".index(letter)] for letter in text]
+    columns = np.concatenate([np.pad(letter, ((0, 0), (0, 2))) for letter in ink], axis=1)
+    shades = 230 - 200 * columns + rng.normal(0, 8, columns.shape)
+    image.fromarray(shades.clip(0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "suffix", "features", "letter"), [(write_tones, ".wav", "16", 0.15), (write_glyphs, ".png", "8", 8)]
+)
+def test_sounds_and_pictures_of_lines_are_learnt_from_files(
+    write: Any, suffix: str, features: str, letter: float, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    said = texts(rng, 100)
+    paths = [tmp_path / f"{place}{suffix}" for place in range(100)]
+    for path, text in zip(paths, said, strict=True):
+        write(path, text, rng)
+    small = {**SMALL, "features": features, "epochs": 20, "augment": 0.0, "validation": 0.0, "threads": 1}
+    model = ur.Transcriber(**small).fit(paths[:80], said[:80])
+    assert model.score(paths[80:], said[80:]) > 0.8
+    for text, found in zip(said[80:], model.align(paths[80:], said[80:]), strict=True):
+        assert "".join(symbol.symbol for symbol in found) == text
+        late = [symbol.start / letter - place for place, symbol in enumerate(found)]
+        assert -1 < min(late) <= max(late) < 2
+
+
 def test_files_by_their_paths(tmp_path: Path) -> None:
     paths = []
     for place in range(4):
