@@ -1,4 +1,4 @@
-"""Pages written from the code before each build: one a cell, with the equations of its trace, and the public names."""
+"""Pages written from the code before each build: one a cell with equations and diagram, and the public names."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SIZES = Sizes(input=128, hidden=256, output=256)
 def write(folder: Path) -> None:
     """All pages; one that has not changed is left alone, so that builds stay quick, and an old one is removed."""
     pages = {f"cells/{name}.md": cell_page(name, cells.by_name(name)) for name in cells.names()}
+    pages |= {f"cells/{name}.svg": unrolled.draw(cells.by_name(name)).svg() for name in cells.names()}
     pages |= {"cells/index.md": cell_index(), "api.md": api_page()}
     for path in folder.rglob("*.md"):
         if path.relative_to(folder).as_posix() not in pages:
@@ -38,6 +39,8 @@ def cell_page(name: str, cell: Cell) -> str:
 ```{{math}}
 {to_latex(program)}
 ```
+
+![One step of {name}]({name}.svg)
 
 In Python `cells.{cell!r}`, on the command line `--cell {name}`; its states are {states}.
 

@@ -163,7 +163,7 @@ class Column:
     def remarks(self, anchor: str, x: float) -> None:
         """What each row is, at the side."""
         self.sheet.remark(x, self.rows.middle[0], anchor, (Run("input", bold=True), Run(f"  {self.chain.reads}")), "")
-        for k, remark in enumerate(remarks_of(self.chain), 1):
+        for k, remark in enumerate(remarks_of(self.chain, short=self.rows.source is not None), 1):
             self.sheet.remark(x, self.rows.middle[k], anchor, *remark)
         if self.rows.source is not self.chain:
             y = self.rows.middle[len(self.chain.blocks) + 1]

@@ -88,11 +88,11 @@ def remark_of(block: Block, *, shared: bool) -> tuple[Label, str]:
     return head, f"{block.parameters:,} weights" + (", the same at every step" if shared else "")
 
 
-def remarks_of(chain: Chain) -> list[tuple[Label, str]]:
+def remarks_of(chain: Chain, *, short: bool = False) -> list[tuple[Label, str]]:
     """The remark of each block; the weights of what comes after a pooling serve one step alone."""
     pooled = [k for k, block in enumerate(chain.blocks) if block.pools]
     end = min([*pooled, len(chain.blocks)])
-    return [remark_of(b, shared=k < end and b.kind != "wide") for k, b in enumerate(chain.blocks)]
+    return [remark_of(b, shared=k < end and b.kind != "wide" and not short) for k, b in enumerate(chain.blocks)]
 
 
 def words_of(block: Block) -> Label:

@@ -94,12 +94,13 @@ class Strip:
         messages = max([0.0, *(width(states(b, "t−1"), SMALL) for b in recurrent)])
         reach = self.wide + (_SIDE + 6 if self.both else 0.0)
         self.reach = reach / 2 + (_SIDE - 6 if self.both else 0)
-        self.pitch = 2 * self.reach + max(38.0, messages + 20.0)
+        gap = max(38.0, messages + 20.0)
         names = _names(self.chain, self.steps, single=not recurrent, pair=self.rows.source is not None)
-        self.columns = [
-            Column(self.left + self.reach + k * self.pitch, index, ahead=ahead)
-            for k, (index, ahead) in enumerate(names)
-        ]
+        at = self.left
+        for index, ahead in names:
+            half = self.reach if index is not None else self.reach - self.wide / 2 + 14
+            self.columns.append(Column(at + half, index, ahead=ahead))
+            at += 2 * half + gap
         self.right = self.columns[-1].x + self.reach
 
     # ---- row by row
@@ -249,7 +250,7 @@ class Strip:
         if handed is not None:
             middle = first - 24
             self.sheet.line(handed, (middle, handed[1]), (middle, y), (first, y), part="message")
-            self.sheet.word(self.source.right + 6 if self.source else 0, handed[1] - 10, states(block, "S"), "start")
+            self.hand_over(block, k, handed[1])
         else:
             self.sheet.line((self.left - _STUB, y), (first, y), part="message")
             self.sheet.word(self.left - _STUB - 4, y, states(block, "0"), "end")
@@ -258,6 +259,15 @@ class Strip:
             self.sheet.word(self.right + _STUB + 4, y, states(block, self.state_index(self.columns[-1])), "start")
         if block.both:
             self.back(block, y - BOTH + HIGH, -shift)
+
+    def hand_over(self, block: Block, k: int, y: float) -> None:
+        """Name the states that come from the source; the ones of its way back start at its first step."""
+        if self.source is None:
+            return
+        x = self.source.right + 6
+        self.sheet.word(x, y - 10, states(block, self.source.chain.end), "start")
+        if self.source.chain.blocks[k - 1].both:
+            self.sheet.word(x, y + 11, (Run("with "), *states(block, "1")), "start")
 
     @property
     def hands_on(self) -> bool:
@@ -313,7 +323,7 @@ class Strip:
     def remarks(self, anchor: str, x: float) -> None:
         """What each row is, at the side."""
         self.sheet.remark(x, self.rows.middle[0], anchor, (Run("input", bold=True), Run(f"  {self.chain.reads}")), "")
-        for k, remark in enumerate(remarks_of(self.chain), 1):
+        for k, remark in enumerate(remarks_of(self.chain, short=self.rows.source is not None), 1):
             self.sheet.remark(x, self.rows.middle[k], anchor, *remark)
         if self.rows.source is not self.chain:
             y = self.rows.middle[len(self.chain.blocks) + 1]
