@@ -83,6 +83,29 @@ def test_a_compiled_step() -> None:
     torch.testing.assert_close(found, expected)
 
 
+class Steps(nn.Module):
+    """One step of a layer, as a stream would export it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent = ur.Recurrent(cells.LSTM(), 5, 16)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+        kind = self.recurrent.program.state_type
+        y, ((state,),) = self.recurrent.step(x, ((kind(h, c),),))
+        return y, *state
+
+
+def test_an_exported_step() -> None:
+    module = Steps().eval()
+    given = tuple(torch.randn(1, size) for size in (5, 16, 16))
+    with torch.no_grad():
+        module(*given)
+        exported = torch.export.export(module, given).module()
+        other = tuple(torch.randn(1, size) for size in (5, 16, 16))
+        torch.testing.assert_close(exported(*other), module(*other))
+
+
 @pytest.mark.parametrize("options", [{"layers": 2}, {"bidirectional": True}], ids=str)
 def test_exported_as_one_operation_for_any_batch_and_length(options: dict[str, Any]) -> None:
     network = Tagger("lstm", **options).eval()

@@ -94,7 +94,7 @@ def step(
 ) -> tuple[Tensor, Any]:
     """One time step: x (B, F) -> output (B, O) and the next state; folding it over a sequence equals `scan`."""
     plain = engine in ("auto", "compiled") and x is not None and state is not None and not noise and capture is None
-    if plain and x is not None and not torch.is_grad_enabled() and not looked_into(()):
+    if plain and x is not None and not torch.is_grad_enabled() and not looked_into(()) and not opaque.tracing(x):
         known = stepper.find(trace(cell), weights, x, state)
         if known is not None:
             return known(x, state)
@@ -111,7 +111,7 @@ def step(
 
 def ready_step(program: Program, weights: Weights, x: Tensor, state: Any) -> Callable[[Tensor, Any], Any] | None:
     """`step` as an earlier call like this one laid it out; None where none did or gradients are wanted."""
-    if torch.is_grad_enabled() or looked_into(()):
+    if torch.is_grad_enabled() or looked_into(()) or opaque.tracing(x):
         return None
     return stepper.find(program, weights, x, state)
 

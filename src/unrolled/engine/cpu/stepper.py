@@ -78,7 +78,7 @@ class Stepper:
 
 def find(program: Program, weights: Weights, x: Tensor, state: Any) -> Stepper | None:
     """The stepper of this call, if one was laid out for it before."""
-    if x.shape[0] > MOST_ROWS or x.device.type != "cpu":
+    if x.shape[0] > MOST_ROWS or not (x.is_cpu and all(s.is_cpu for s in state)):
         return None
     known: OrderedDict[Any, Stepper | None] = _steppers()
     return known.get(_key(program, weights, x, state))
