@@ -82,8 +82,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def sentence(found: dict[str, Any]) -> str:
     """How long it took and on what."""
     on, script = found["machine"], found["name"].partition("-")[0]
+    threads = "thread" if on["threads"] == 1 else "threads"
     return (
-        f"`benchmarks/{script}.py`: {found['seconds']:.0f} seconds in all on {on['threads']} threads of a "
+        f"`benchmarks/{script}.py`: {found['seconds']:.0f} seconds in all on {on['threads']} {threads} of a "
         f"{on['processor']} processor ({on['vector_bits']}-bit vectors), {on['system']}, Python {on['python']}, "
         f"torch {on['torch']}, unrolled {on['unrolled']}."
     )
