@@ -58,7 +58,8 @@ def through(line: Line, box: Box) -> bool:
     if box.width < 10:
         return False  # a joint, where lines meet on purpose
     left, top, right, bottom = extent(box)
-    inner = (left + 3, top + 3, right - 3, bottom - 3)
+    side = 3.0 if box.radius < 12 else 6.0  # a line may follow a round border inwards
+    inner = (left + side, top + 3, right - side, bottom - 3)
     return any(meet(piece(a, b), inner, 0.0) for a, b in pairwise(line.points))
 
 

@@ -189,3 +189,38 @@ def test_ascending_is_the_best_there_is() -> None:
         every = [(a, b, c) for a in range(5) for b in range(a, 5) for c in range(b, 5)]
         assert found == sorted(found)
         assert cost(found) == min(cost(rows) for rows in every)
+
+
+def random_program(seed: int) -> Program:
+    """A cell of random equations, such as nobody would write."""
+    chance = random.Random(seed)
+    names = tuple(f"g{k}" for k in range(chance.randint(1, 4)))
+    states = {"h": "output"} | {f"s{k}": "hidden" for k in range(chance.randint(0, 2))}
+    alone = [tanh, sigmoid, abs, lambda a: 1 - a, lambda a: -a, lambda a: a * 0.5, square, layer_norm]
+    pairs = [lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - b, lambda a, b: a / b, maximum,
+             lambda a, b: where(a > 0.0, a, b)]  # fmt: skip
+
+    class Random(Cell):
+        gates = names
+        state = states
+        vectors = {f"v{k}": vector() for k in range(chance.randint(0, 2))}
+
+        def update(self, x, u, s, p):
+            values = [getattr(x, g) for g in names] + [getattr(s, n) for n in states]
+            values += [getattr(p, v) for v in self.vectors]
+            values += [getattr(x, g) + u(g, chance.choice((s.h, values[0]))) for g in names if chance.random() < 0.7]
+            for _ in range(chance.randint(3, 12)):
+                if chance.random() < 0.4:
+                    values.append(chance.choice(alone)(chance.choice(values)))
+                else:
+                    values.append(chance.choice(pairs)(chance.choice(values[-6:]), chance.choice(values)))
+            return values[-1], self.next(**{n: chance.choice(values[-5:]) for n in states})
+
+    return trace(Random())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_equations_nothing_lies_on_anything_else(seed: int) -> None:
+    picture = cell_picture(random_program(seed))
+    assert geometry_faults(picture) == []
+    assert parsed(picture.svg()) is not None

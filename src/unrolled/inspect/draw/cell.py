@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import sqrt
 
 from unrolled.cell import Program
 from unrolled.inspect.draw.diagram import Diagram, Part, diagram
@@ -13,7 +14,7 @@ from unrolled.inspect.draw.picture import Box, Line, Picture, Point, Text
 from unrolled.inspect.draw.wiring import Net, tracks
 
 ROW, TRACK, GAP, STUB, PAD = 54.0, 11.0, 15.0, 26.0, 20.0
-_SYMBOL, _NAME, _SMALL = 14.0, 11.0, 11.0
+_SYMBOL, _NAME, _SMALL, _ROUND = 14.0, 11.0, 11.0, 12.5
 _LOOKS = {"gate": "learnt", "function": "function", "operation": "operation", "value": "value"}
 _LEGEND = (("learnt", "learnt matrices"), ("function", "function"), ("operation", "unit by unit"),
            ("value", "learnt for each unit, or a number"))  # fmt: skip
@@ -39,7 +40,7 @@ def size_of(part: Part) -> tuple[float, float]:
     if part.kind == "operation" and words < 17:
         return 25.0, 25.0
     if part.kind in ("operation", "value"):
-        return words + 16, 34.0 if len(set(part.marks)) > 1 else 24.0
+        return words + 16, {0: 24.0, 1: 24.0, 2: 34.0}.get(len(set(part.marks)), 50.0)
     return max(40.0, words + 18, width(text(part.name, italic=True), _NAME) + 14), 38.0 if part.name else 32.0
 
 
@@ -156,7 +157,7 @@ class _Drawing:
         part = self._part(right)
         start = (self._x(left) + self._size(left)[0] / 2, self._y(left))
         enters = part is not None and part.kind in _LOOKS
-        edge = self._x(right) - self._size(right)[0] / 2
+        edge = self._x(right) - self._size(right)[0] / 2 + self._inset(left, right)
         if (left, right) in self.upright:
             half = self._size(right)[1] / 2
             end = (self._x(right), self._y(right) + (half if start[1] > self._y(right) else -half))
@@ -167,6 +168,15 @@ class _Drawing:
             points = [start, *turn, (edge, port)]
         self._mark(left, right, points)
         self.picture.items.append(Line(tuple(points), self._line(left, right), arrow=enters))
+
+    def _inset(self, left: int, right: int) -> float:
+        """How far a round border stands back at the height where a line enters."""
+        part, half = self._part(right), self._size(right)[1] / 2
+        if part is None or part.kind not in ("operation", "value") or (left, right) in self.upright:
+            return 0.0
+        beyond = abs(self.ports[left, right] - self._y(right)) - max(0.0, half - _ROUND)
+        radius = min(half, _ROUND)
+        return radius - sqrt(radius**2 - beyond**2) if 0 < beyond < radius else 0.0
 
     def _mark(self, left: int, right: int, points: list[Point]) -> None:
         """Say which operand a line is, where their order matters."""
@@ -207,7 +217,7 @@ class _Drawing:
                 self._box(part, x, y, wide, high)
 
     def _box(self, part: Part, x: float, y: float, wide: float, high: float) -> None:
-        radius = high / 2 if part.kind in ("operation", "value") else 6.0
+        radius = min(high / 2, _ROUND) if part.kind in ("operation", "value") else 6.0
         title = part.title or said(part.label)
         box = Box(x - wide / 2, y - high / 2, wide, high, _LOOKS[part.kind], radius, title)
         size = _SYMBOL if part.kind in ("gate", "function") else 15.0 if wide == 25.0 else _SMALL

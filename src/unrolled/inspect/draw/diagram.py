@@ -207,8 +207,11 @@ class _Reader:
             return self._value(i, free[0], self._beside(node.operation, self._leaf(fixed[0]), arguments[0] == fixed[0]))
         sources = [self._part(a) for a in arguments]
         if node.operation in _ORDERED:
-            marks = list("cab" if node.operation == "where" else "ab")
-            return Part("operation", text(_ORDERED[node.operation]), sources, marks, self._name(i), self._title(i))
+            marks: dict[int, str] = {}
+            for source, mark in zip(sources, "cab" if node.operation == "where" else "ab", strict=True):
+                marks[source] = f"{marks[source]}, {mark}" if source in marks else mark
+            label = text(_ORDERED[node.operation])
+            return Part("operation", label, list(marks), list(marks.values()), self._name(i), self._title(i))
         sign = _SIGNS.get(node.operation) or node.operation.replace("imum", "")
         kept = list(dict.fromkeys(sources))  # a value times itself comes in once
         label = text("( )²") if len(kept) == 1 and node.operation == "mul" else text(sign)
