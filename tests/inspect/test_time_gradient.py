@@ -116,6 +116,18 @@ def test_every_layer_and_direction_of_ragged_rows() -> None:
         np.testing.assert_allclose(one.loss["h"], np.sqrt(squares[place].sum(0) / rows), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["lstm", "slstm", "lstm-peephole"])
+def test_the_engine_does_not_matter(name: str) -> None:
+    layer = random_layer(name)
+    x = torch.randn(B, T, F, dtype=torch.float64)
+    found = []
+    for engine in ("auto", "reference"):
+        layer.engine = engine
+        found += gradient_through_time(layer, lambda: layer(x)[0].pow(2).sum(), probes=0)
+    for state in layer.program.state:
+        np.testing.assert_allclose(found[0].loss[state], found[1].loss[state], rtol=1e-9, atol=1e-12)
+
+
 def test_marks_and_random_vectors_agree_with_the_whole() -> None:
     layer = random_layer("lstm")
     x = torch.randn(40, 50, F, dtype=torch.float64)
