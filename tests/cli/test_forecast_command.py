@@ -43,6 +43,7 @@ def test_training_shows_the_simple_forecasts_and_says_what_it_means(
     for name in ("model", "naive", "seasonal naive", "drift", "linear map"):
         assert f"\n{name:<14}" in captured.out
     assert "the model " in captured.out
+    assert f"forecasts drawn in {tmp_path / 'run' / 'forecast.png'}" in captured.out
     assert "rare that any model forecasts prices better" in captured.err
     assert main([*map(str, command[:-1]), str(tmp_path / "two"), *map(str, small), "--json", "--quiet"]) == 0
     found = json.loads(capsys.readouterr().out)
