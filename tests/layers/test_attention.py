@@ -31,7 +31,7 @@ def test_equals_the_equations(kind: str) -> None:
                     [attention.score @ torch.tanh(attention.query(q) + attention.key(m)) for m in real]
                 )
             else:
-                scores = torch.stack([q @ attention.key.weight @ m for m in real])
+                scores = torch.stack([q @ attention.key.weight @ m for m in real]) / Q**0.5
             a = scores.softmax(0)
             torch.testing.assert_close(weights[b, t, : LENGTHS[b]], a)
             torch.testing.assert_close(contexts[b, t], a @ real)

@@ -33,7 +33,7 @@ class Attention(nn.Module):
     a_ts = softmax_s(e_ts), c_t = sum_s a_ts m_s, with the score of place s for the query q_t
 
     - `additive`: e_ts = v . tanh(W q_t + U m_s + d), `size` wide (Bahdanau et al. 2015);
-    - `multiplicative`: e_ts = q_t . W m_s (Luong et al. 2015, "general").
+    - `multiplicative`: e_ts = q_t . W m_s / sqrt(Q) (Luong et al. 2015, "general"; divided as by Vaswani et al. 2017).
 
     `memory(values, lengths)` is made once a sequence, `attention(queries, memory)` looks at it: for one step (B, Q) ->
     context (B, M), weights (B, S), or for T of them (B, T, Q) -> (B, T, M), (B, T, S). Weights are 0 past a row's
@@ -87,7 +87,8 @@ class Attention(nn.Module):
     def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         """(B, T, S)."""
         if self.kind == "multiplicative":
-            return torch.bmm(queries, keys.mT)
+            # Without the divisor Adam's first steps made the scores of wide queries so large that the weights froze.
+            return torch.bmm(queries, keys.mT) / math.sqrt(self.query_size)
         return torch.tanh(self.query(queries)[:, :, None] + keys[:, None]) @ self.score
 
     def extra_repr(self) -> str:

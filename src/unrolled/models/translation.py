@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +30,7 @@ class TranslationNetwork(nn.Module):
     - `source`, `target`: embeddings of the two languages; one and the same where they share a vocabulary.
     - The decoder starts from the encoder's last states, the two directions of a bidirectional one side by side.
     - `input_feeding`: the decoder reads [y_{t-1}; f_{t-1}], so it knows where it has looked; it then goes step by step.
+    - The target's vectors are read multiplied by sqrt(E).
     - `tied`: V is the target's embedding, and f_t as wide as that; else f_t is as wide as h_t.
     - `dropout`: of single features after the embeddings and before the output.
 
@@ -61,15 +63,16 @@ class TranslationNetwork(nn.Module):
         self.output = Output(self.width, size)
         self.input_feeding = input_feeding
         self.dropout = dropout
-        # Entries of size 1 suit an input but would make the first scores far too sure.
-        for embedding in (source, target):
-            nn.init.uniform_(embedding.weight, -0.1, 0.1)
+        # Inputs of size 1 let attention be found many times sooner, but such a V would make the first scores far too
+        # sure: the target's entries are small, and multiplied where they are read (Vaswani et al. 2017).
+        self.gain = math.sqrt(width)
+        nn.init.normal_(target.weight, std=1 / self.gain)
         if tied:
             self.output.weight = target.weight
 
     def encode(self, ids: Tensor, lengths: Tensor) -> tuple[Memory, Writing]:
         """What there is to look at in ids (B, S), and where the decoder starts."""
-        outputs, state = self.encoder(self._drop(self.source(ids)), lengths=lengths)
+        outputs, state = self.encoder(self._read(self.source, ids), lengths=lengths)
         start = tuple((_side_by_side(directions),) for directions in state)
         fed = outputs.new_zeros(len(ids), self.width) if self.input_feeding else None
         return self.attention.memory(outputs, lengths), Writing(start, fed)
@@ -96,12 +99,12 @@ class TranslationNetwork(nn.Module):
         memory, start = self.encode(*source)
         if self.input_feeding or sampling:
             return self._stepwise(inputs, memory, start, sampling)
-        embedded = self._drop(self.target(inputs))
+        embedded = self._read(self.target, inputs)
         return self._look(self.decoder(embedded, start.state)[0], memory)[0]
 
     def step(self, ids: Tensor, memory: Memory, writing: Writing) -> tuple[Tensor, Tensor, Writing]:
         """One token a row, ids (B,) -> log p of the next (B, V), where it looked (B, S), and what to go on from."""
-        vectors, weights, writing = self._step(self.target(ids), memory, writing)
+        vectors, weights, writing = self._step(self.gain * self.target(ids), memory, writing)
         return self.output(vectors).log_softmax(1), weights, writing
 
     def _step(self, embedded: Tensor, memory: Memory, writing: Writing) -> tuple[Tensor, Tensor, Writing]:
@@ -112,11 +115,11 @@ class TranslationNetwork(nn.Module):
 
     def _stepwise(self, inputs: Tensor, memory: Memory, writing: Writing, sampling: float) -> Tensor:
         found: list[Tensor] = []
-        embedded = self._drop(self.target(inputs))
+        embedded = self._read(self.target, inputs)
         for t in range(inputs.shape[1]):
             x = embedded[:, t]
             if t and sampling:
-                own = self.target(self.output(found[-1]).detach().argmax(1))
+                own = self.gain * self.target(self.output(found[-1]).detach().argmax(1))
                 x = torch.where(torch.rand(len(x), 1, device=x.device) < sampling, own, x)
             vectors, _, writing = self._step(x, memory, writing)
             found.append(vectors)
@@ -126,6 +129,11 @@ class TranslationNetwork(nn.Module):
         """Attentional vectors f (B, [T,] F) of the decoder's outputs, and the weights (B, [T,] S)."""
         contexts, weights = self.attention(hidden, memory)
         return torch.tanh(self.join(torch.cat((contexts, hidden), -1))), weights
+
+    def _read(self, embedding: Embedding, ids: Tensor) -> Tensor:
+        """Vectors (..., E) of size 1; a vocabulary for both languages has the target's entries."""
+        vectors = embedding(ids)
+        return self._drop(self.gain * vectors if embedding is self.target else vectors)
 
     def _drop(self, x: Tensor) -> Tensor:
         return drop(x, self.dropout, training=self.training)
