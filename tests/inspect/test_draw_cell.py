@@ -224,3 +224,59 @@ def test_whatever_the_equations_nothing_lies_on_anything_else(seed: int) -> None
     picture = cell_picture(random_program(seed))
     assert geometry_faults(picture) == []
     assert parsed(picture.svg()) is not None
+
+
+def leaves_of(program: Program, node: int) -> set[str]:
+    """The states that a node depends on, and x."""
+    found: set[str] = set()
+    open_, seen = [node], set()
+    while open_:
+        i = open_.pop()
+        if i in seen:
+            continue
+        seen.add(i)
+        kind = program.nodes[i].operation
+        found |= {"x"} if kind == "gate" else {str(program.nodes[i].name)} if kind == "state" else set()
+        open_ += program.nodes[i].arguments
+    return found
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_result_is_reached_from_what_it_depends_on(name: str) -> None:
+    program = PROGRAMS[name]
+    parts = diagram(program).parts
+
+    def reached(place: int) -> set[str]:
+        part = parts[place]
+        if part.kind in ("state", "input"):
+            return {part.name}
+        return set().union(*(reached(source) for source in part.sources))
+
+    wanted = dict(zip(program.state, program.next, strict=True)) | {"y": program.output}
+    for place, part in enumerate(parts):
+        if part.kind == "next" or (part.kind == "output" and "y" not in program.state):
+            assert reached(place) == leaves_of(program, wanted[part.name])
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_source_is_wired_to_its_reader_and_arrows_end_at_boxes(name: str) -> None:
+    shown = diagram(PROGRAMS[name])
+    layout = layered(shown)
+    before: dict[int, set[int]] = {}
+    for link in layout.links:
+        left = layout.elements[link.left]
+        before.setdefault(link.right, set()).add(left.net)
+        assert left.net == link.net
+    for i, element in enumerate(layout.elements):
+        if element.part is not None:
+            assert before.get(i, set()) == set(shown.parts[element.part].sources)
+    boxes = list(drawn(name).boxes())
+    ends = [line.points[-1] for line in drawn(name).lines() if line.arrow]
+    results = len(shown.program.state) + 1
+    touching = [end for end in ends if any(touches(end, box) for box in boxes)]
+    assert len(ends) - len(touching) == results
+
+
+def touches(point: tuple[float, float], box: Box) -> bool:
+    (x, y), slack = point, 0.7
+    return box.x - slack <= x <= box.x + box.width / 2 + slack and box.y - slack <= y <= box.y + box.height + slack
