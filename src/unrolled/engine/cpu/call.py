@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.cell import Program
-from unrolled.engine.cpu import team
+from unrolled.engine.cpu import room, team
 from unrolled.engine.cpu.compiler import Compiled, Pass
 from unrolled.engine.cpu.large import worth
 from unrolled.engine.cpu.rows import Ragged, packed_rows, shared
@@ -94,7 +94,7 @@ class Call:
         """The same back to (T, B, n), zero where a row has ended."""
         if self.ragged is None:
             return value
-        found = value.new_zeros(self.plan.batch, self.plan.steps, value.shape[-1])
+        found = room.empty(self.plan.batch, self.plan.steps, value.shape[-1], dtype=value.dtype).zero_()
         found.view(-1, value.shape[-1]).index_copy_(0, self.ragged.row * self.plan.steps + self.ragged.time, value)
         return found.transpose(0, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unrolled.engine.cpu import team
+from unrolled.engine.cpu import room, team
 from unrolled.engine.cpu.compiler import tools
 from unrolled.engine.cpu.product import working_room
 from unrolled.engine.cpu.target import host
@@ -27,7 +27,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
         return a @ b
     a, b = (m if 1 in m.stride() else m.contiguous() for m in (a, b))
     dtype = DTYPES[a.dtype]
-    out = torch.empty(rows, columns, dtype=a.dtype)
+    out = room.empty(rows, columns, dtype=a.dtype)
     threads = worth(rows * depth * columns)
     bounds = [rows * k // threads for k in range(threads + 1)]
     size = working_room(host(), dtype, max(bounds[k + 1] - bounds[k] for k in range(threads)))
