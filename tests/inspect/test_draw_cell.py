@@ -270,6 +270,8 @@ def test_every_source_is_wired_to_its_reader_and_arrows_end_at_boxes(name: str) 
     for i, element in enumerate(layout.elements):
         if element.part is not None:
             assert before.get(i, set()) == set(shown.parts[element.part].sources)
+        else:
+            assert before[i] == {element.net}
     boxes = list(drawn(name).boxes())
     ends = [line.points[-1] for line in drawn(name).lines() if line.arrow]
     results = len(shown.program.state) + 1

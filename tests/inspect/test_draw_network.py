@@ -192,3 +192,10 @@ def test_refusals() -> None:
         ur.draw(nn.Sequential(nn.GRU(2, 2), nn.GRU(2, 2)))
     with pytest.raises(ArgumentError, match=r"a str cannot be drawn; give a cell, a layer, a network or an estimator"):
         ur.draw("gru")
+
+
+def test_weights_after_a_pooling_are_not_said_to_serve_every_step() -> None:
+    network = NETWORKS["one-layer classifier"]()
+    found = words(ur.draw(network).svg())
+    assert f"{count(network.output)} weights" in found
+    assert f"{count(network.recurrent)} weights, the same at every step" in found
