@@ -93,8 +93,17 @@ def test_other_tasks(runs: Path, task: str) -> None:
     assert found.reading is not None
     assert found.reading.why[0].gap is not None
     assert summary(found).startswith(f"{runs / task}: {task}, ")
+    assert found.reading.remarks[0].startswith("units were looked at over ")
     if task == "tag":
         assert any(name.startswith("label ") for name in found.reading.followers)
+
+
+def test_units_that_follow_a_class(runs: Path) -> None:
+    reading = look_inside(runs / "classify").reading
+    assert reading is not None
+    assert 0.3 < reading.followers["class"].score <= 1
+    # Over one short text alone nearly all units would go together.
+    assert len(reading.health[0].redundant) < 0.5 * reading.health[0].units ** 2
 
 
 def test_a_file_and_a_text_of_ones_own(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,8 +18,8 @@ from unrolled.inspect.condition import Health, health
 from unrolled.inspect.gradient import TimeGradient, gradient_through_time, spaced
 from unrolled.inspect.horizon import Horizon, memory_horizon
 from unrolled.inspect.jacobian import Spectrum, spectrum
-from unrolled.inspect.patterns import Following, best_followers
-from unrolled.inspect.states import Path, States, path
+from unrolled.inspect.patterns import Following, best_followers, rank, text_patterns
+from unrolled.inspect.states import Path, States, last_values, path
 from unrolled.inspect.subject import AttentionMap, Subject, subject_of
 from unrolled.inspect.why import Attribution, Surprise, integrated_gradients, occlusion, surprise
 from unrolled.layers import IGNORED
@@ -35,6 +35,8 @@ _STRETCH = 256
 # Steps that a question about a single answer goes back; leaving each of them out is a run of the network.
 _WHY_STEPS = 200
 _MOST_STEPS = 512
+# So many inputs are put together to look at units, where one has fewer steps than this.
+_POOLED, _POOLED_STEPS = 64, 500
 # Units of one layer for which a backward pass each is affordable.
 _UNITS_BY_GRADIENT = 160
 
@@ -155,7 +157,9 @@ def look_inside(
     depth = depth_of(model, examples, opened.options, name)
     if item is None:
         item, target = first_item(model, examples)
-    reading = None if item is None else read_one(model, item, target)
+    reading = read_one(model, item, target)
+    if model.task in ("classify", "regress", "tag"):
+        reading = pooled(model, examples, reading)
     plan = model.plan
     return Inspection(
         str(opened.run), model.task, plan.program.name, plan.layers, plan.hidden, model.parameters, depth, reading
@@ -170,7 +174,7 @@ def depth_of(model: TaskModel[Any], examples: Any, options: NetworkOptions, name
     firsts = {g.place: g for g in reversed(gradients) if len(g.distances) > 1}
     remarks = []
     if not firsts:
-        remarks.append("the recurrent layers go step by step here, so their gradient through time is not measured")
+        remarks.append("the recurrent layers read one step at a time, so their gradient through time is not measured")
     with watching(model.module, marks=_none) as watch, torch.no_grad():
         loss()
     spectra = [_spectrum(p) for p in {p.place: p for p in reversed(watch.passages) if p.steps > 1}.values()]
@@ -246,7 +250,8 @@ def _horizons(visit: Visit) -> tuple[list[Horizon], list[str]]:
     """Both kinds of horizon of one network from what it read."""
     x = visit.x
     if x is None or x.shape[1] < 2:
-        return [], [f"{visit.network or 'the network'} reads a step at a time here, so its horizon is not measured"]
+        name = visit.network or "the network"
+        return [], [f"{name} reads one step at a time, so its memory horizon is not measured"]
     lengths = as_lengths(visit.lengths, x.shape[0], x.shape[1], x.device)
     long = lengths > 1
     x, lengths = x[long][:_ROWS], lengths[long][:_ROWS]
@@ -324,6 +329,51 @@ def _followers(subject: Subject, states: Sequence[States]) -> dict[str, Followin
         marks = {f"label {name}": np.array([c == name for c in classes], float) for name in sorted(set(classes))}
         found |= best_followers(states[0], {n: m for n, m in marks.items() if 0 < m.sum() < len(m)})
     return found
+
+
+def pooled(model: TaskModel[Any], examples: Any, reading: Reading) -> Reading:
+    """The same with the condition of the units, and what they follow, over many short inputs instead of one."""
+    if sum(map(len, reading.states)) >= _POOLED_STEPS or len(examples) < 2:
+        return reading
+    chosen = range(min(_POOLED, len(examples)))
+    subjects = [subject_of(model, examples.inputs[i], examples.targets[i]) for i in chosen if len(examples.inputs[i])]
+    several = [(subject, next(s for s in subject.states() if s.network == "recurrent")) for subject in subjects]
+    whole = _joined([states for _, states in several])
+    found = {"recurrent": health(whole)}
+    values, units = whole.stacked()
+    followers = {}
+    for name, pattern in _patterns(several).items():
+        followers[name] = rank(values, units, pattern)[0]
+    if model.task == "classify" and len({str(subject.targets) for subject in subjects}) > 1:
+        ends = np.stack([np.concatenate([last_values(t) for t in s.traces if t.kind == "state"]) for _, s in several])
+        classes = [str(examples.targets[i]) for i in chosen if len(examples.inputs[i])]
+        followers["class"] = rank(ends, units, classes)[0]
+    said = f"units were looked at over {len(several)} inputs, {len(whole):,} steps in all"
+    conditions = tuple(found.get(s.network, h) for s, h in zip(reading.states, reading.health, strict=True))
+    return replace(reading, health=conditions, followers=followers, remarks=(*reading.remarks, said))
+
+
+def _joined(parts: Sequence[States]) -> States:
+    """Several inputs of one network, one after the other."""
+    traces = tuple(
+        replace(same[0], values=np.concatenate([t.values for t in same]))
+        for same in zip(*(part.traces for part in parts), strict=True)
+    )
+    return States(parts[0].network, tuple(label for part in parts for label in part.labels), traces)
+
+
+def _patterns(several: Sequence[tuple[Subject, States]]) -> dict[str, Any]:
+    """Patterns of texts, each begun anew, or the labels of a tagger; those that never change are left out."""
+    if not all(states.labels == subject.labels for subject, states in several):
+        return {}
+    found: dict[str, Any] = {}
+    if several[0][0].model.vocabulary is not None:
+        parts = [text_patterns(states.labels, every=True) for _, states in several]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if several[0][0].model.task == "tag":
+        names = [subject.name(max(0, int(k))) for subject, _ in several for k in np.asarray(subject.targets)]
+        found |= {f"label {name}": np.array([n == name for n in names], float) for name in sorted(set(names))}
+    return {name: pattern for name, pattern in found.items() if pattern.std() > 0}
 
 
 def _for_why(model: TaskModel[Any], item: Any, target: Any, subject: Subject) -> Subject:

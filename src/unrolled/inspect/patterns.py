@@ -29,16 +29,17 @@ class Following(Shown):
         return f"{self.unit} (|r| {self.score:.2f}, {how} where the pattern is)"
 
 
-def text_patterns(labels: Sequence[str]) -> dict[str, Floats]:
+def text_patterns(labels: Sequence[str], *, every: bool = False) -> dict[str, Floats]:
     """Patterns (T,) of a text whose units are `labels`, each as it is after its unit was read.
 
     Inside double quotes, inside brackets (their depth), length of the line so far, letters of the word so far, capital,
-    digit, space, line break, letters since the last full stop. Those that never change are left out.
+    digit, space, line break, letters since the last full stop. Those that never change are
+    left out, unless `every`.
     """
     reader = _Reader()
     rows = [reader.read(label) for label in labels]
     found = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in (rows[0] if rows else {})}
-    return {name: values for name, values in found.items() if values.std() > 0}
+    return {name: values for name, values in found.items() if every or values.std() > 0}
 
 
 class _Reader:
