@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from math import prod
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,28 @@ def test_an_unknown_cell_is_refused_with_the_nearest(capsys: pytest.CaptureFixtu
 def test_a_width_below_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cells", "--hidden", "0"]) == 1
     assert "at least 1" in capsys.readouterr().err
+
+
+OWN = """
+from dataclasses import dataclass
+from unrolled.cell import Cell, state, tanh
+
+@dataclass(frozen=True)
+class Mine(Cell):
+    gates = ("n",)
+    state = state(h="output")
+
+    def update(self, x, u, s, p):
+        h = tanh(x.n + 0.5 * u.n)
+        return h, self.next(h=h)
+"""
+
+
+def test_a_cell_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    assert main(["cells", f"{tmp_path / 'own.py'}:Mine"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Mine: a cell of your own.\n")
+    assert "U_n h[t-1]" in text
+    assert main(["cells", f"{tmp_path / 'own.py'}:Yours"]) == 1
+    assert "the file has no cell of that name; its cells are: Mine" in capsys.readouterr().err

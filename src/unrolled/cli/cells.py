@@ -11,8 +11,9 @@ from cyclopts import Parameter
 from unrolled import cells as catalogue
 from unrolled.cell import Cell, Sizes, to_latex, to_text, trace
 from unrolled.cli.output import Output
+from unrolled.tasks.cells import find_cell
 
-Name = Annotated[str | None, Parameter(help="a cell, e.g. GRU")]
+Name = Annotated[str | None, Parameter(help="a cell, e.g. GRU, or one of your own, file.py:NAME")]
 Width = Annotated[int, Parameter(help="width that the parameters are counted for")]
 
 
@@ -37,7 +38,7 @@ def cells(name: Name = None, /, *, input: Width = 128, hidden: Width = 256, outp
     """List the cells, or print the equations of one."""
     sizes = Sizes(input=input, hidden=hidden, output=hidden)
     if name is not None:
-        page = describe(catalogue.by_name(name), sizes)
+        page = describe(find_cell(name), sizes)
         output.result({**vars(page), "sizes": sizes, "parameters": page.parameters}, _text(page, sizes))
     else:
         pages = {known: describe(catalogue.by_name(known), sizes) for known in catalogue.names()}
@@ -49,6 +50,8 @@ def describe(cell: Cell, sizes: Sizes) -> Page:
     """The page of a cell; its summary is the first paragraph of its docstring."""
     program = trace(cell)
     summary = " ".join((type(cell).__doc__ or "").strip().split("\n\n")[0].split())
+    if summary.startswith(f"{type(cell).__name__}("):  # what dataclasses write where nothing was written
+        summary = "a cell of your own."
     return Page(
         type(cell).__name__,
         summary,
