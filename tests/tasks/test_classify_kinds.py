@@ -84,6 +84,11 @@ def test_sound_from_a_folder_for_each_class(sounds: Path, sound_run: Path) -> No
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
+def reading_of(path: Path, **options: Any) -> Reading:
+    group = "speaker" if path.suffix == ".csv" else None
+    return recognise(path, ClassifyOptions(file="clip" if group else None, label="what", **options), group)
+
+
 def test_sound_from_a_manifest(sounds: Path, tmp_path: Path) -> None:
     rows = [f"{file},{file.parent.name},{file.stem}" for file in sorted(sounds.rglob("*.wav"))]
     table = tmp_path / "m.csv"
@@ -92,6 +97,9 @@ def test_sound_from_a_manifest(sounds: Path, tmp_path: Path) -> None:
     assert (reading.kind, reading.column, reading.rate) == ("sound", "clip", RATE)
     result = fit(table, tmp_path / "run", label="what", group="speaker", epochs=1)
     assert "no speaker in both parts" in result.config.data["held_out"]
+    centred = model_of(tmp_path / "run").reading
+    assert centred.centre and not reading_of(sounds).centre and not reading_of(table, centre=False).centre
+    np.testing.assert_allclose(centred.labelled(table).inputs[3][:, :12].mean(0), 0, atol=1e-5)
     of_table = model_of(tmp_path / "run").reading
     assert len(of_table.labelled(table).inputs) == len(of_table.unlabelled(table).inputs) == len(rows)
 

@@ -62,6 +62,7 @@ class Reading:
     bands: int = 0
     hop: float = 0.01
     pitch: bool = False
+    centre: bool = False
     kmer: int = 1
     both_strands: bool = False
 
@@ -96,7 +97,8 @@ class Reading:
     def of_sounds(cls, files: Sequence[Path], options: ClassifyOptions) -> Reading:
         """The features of sounds: as the options say, at the files' commonest rate where they do not."""
         rate = options.rate or _commonest_rate(files)
-        return cls("sound", None, rate=rate, bands=options.bands, hop=options.hop, pitch=options.pitch)
+        centre = bool(options.centre)
+        return cls("sound", None, rate=rate, bands=options.bands, hop=options.hop, pitch=options.pitch, centre=centre)
 
     def sounds(self, files: Sequence[Path]) -> list[Numbers]:
         """Log-mel features (T, bands) of each file. Raises DataError."""
@@ -105,6 +107,8 @@ class Reading:
     def _features(self, samples: Numbers, rate: int) -> Numbers:
         samples = resample(samples, rate, self.rate)
         found = log_mel(samples, self.rate, bands=self.bands, hop=self.hop)
+        if self.centre:
+            found -= found.mean(0)
         return np.concatenate([found, voicing(samples, self.rate, hop=self.hop)], 1) if self.pitch else found
 
     def _read(self, path: Path, *, labels: bool, skip_bad: bool) -> Found:
@@ -177,6 +181,7 @@ def recognise(path: Path, options: ClassifyOptions, group: str | None) -> Readin
         aside=() if group is None else (group,),
         kmer=options.kmer,
         both_strands=options.both_strands,
+        centre=group is not None if options.centre is None else options.centre,
     )
     said = _said(options)
     if is_folder(path):
