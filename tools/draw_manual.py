@@ -30,6 +30,20 @@ class TwoSpeeds(Cell):
         return h, self.next(h=h, slow=slow)
 
 
+@dataclass(frozen=True)
+class Mine(Cell):
+    """The cell of the README."""
+
+    gates = ("f", "n")
+    state = state(h="output")
+
+    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
+        f = sigmoid(x.f + u.f)
+        n = tanh(x.n + u("n", f * s.h))
+        h = (1 - f) * s.h + f * n
+        return h, self.next(h=h)
+
+
 def pictures() -> dict[str, ur.Picture]:
     """All pictures of the manual by the names of their files."""
     cells = ur.cells
@@ -47,6 +61,7 @@ def pictures() -> dict[str, ur.Picture]:
         "five-steps": ur.draw(ur.unroll(Recurrent(cells.GRU(), 8, 16), 5)),
         "lstm-peephole": ur.draw(cells.PeepholeLSTM()),
         "own-cell": ur.draw(TwoSpeeds()),
+        "mine": ur.draw(Mine()),
     }
 
 
