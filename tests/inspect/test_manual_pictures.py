@@ -20,9 +20,10 @@ def drawn():
 
 
 def test_the_manual_shows_what_there_is(drawn) -> None:
-    text = (ROOT / "docs" / "drawing.md").read_text(encoding="utf-8")
+    pages = (ROOT / "README.md", ROOT / "docs" / "drawing.md")
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     assert sorted(drawn) == NAMES
-    assert all(f"(pictures/{name}.svg)" in text for name in drawn)
+    assert all(f"pictures/{name}.svg)" in text for name in drawn)
 
 
 @pytest.mark.parametrize("name", NAMES)
