@@ -115,3 +115,13 @@ def test_errors() -> None:
         attention(queries[:3], memory)
     with pytest.raises(ArgumentError, match="lengths go from 0 to 7"):
         attention.memory(values, [7, 0, 0, 0])
+
+
+def test_scores_without_their_divisor() -> None:
+    torch.manual_seed(3)
+    scaled, plain = Attention("multiplicative", 9, 4), Attention("multiplicative", 9, 4, scaled=False)
+    plain.load_state_dict(scaled.state_dict())
+    values, queries = torch.randn(2, 5, 4), torch.randn(2, 9)
+    found = plain(queries / 3, plain.memory(values))[1]
+    torch.testing.assert_close(found, scaled(queries, scaled.memory(values))[1])
+    assert not torch.allclose(found, plain(queries, plain.memory(values))[1])

@@ -33,7 +33,8 @@ class Attention(nn.Module):
     a_ts = softmax_s(e_ts), c_t = sum_s a_ts m_s, with the score of place s for the query q_t
 
     - `additive`: e_ts = v . tanh(W q_t + U m_s + d), `size` wide (Bahdanau et al. 2015);
-    - `multiplicative`: e_ts = q_t . W m_s / sqrt(Q) (Luong et al. 2015, "general"; divided as by Vaswani et al. 2017).
+    - `multiplicative`: e_ts = q_t . W m_s / sqrt(Q) (Luong et al. 2015, "general"; divided as by Vaswani et al. 2017,
+      unless `scaled` is False).
 
     `memory(values, lengths)` is made once a sequence, `attention(queries, memory)` looks at it: for one step (B, Q) ->
     context (B, M), weights (B, S), or for T of them (B, T, Q) -> (B, T, M), (B, T, S). Weights are 0 past a row's
@@ -41,7 +42,9 @@ class Attention(nn.Module):
     shapes that do not fit.
     """
 
-    def __init__(self, kind: str, query_size: int, memory_size: int, *, size: int | None = None) -> None:
+    def __init__(
+        self, kind: str, query_size: int, memory_size: int, *, size: int | None = None, scaled: bool = True
+    ) -> None:
         super().__init__()
         if kind not in ATTENTIONS:
             raise ArgumentError(f"attention {kind!r} is not known; choose one of {', '.join(ATTENTIONS)}.")
@@ -52,6 +55,7 @@ class Attention(nn.Module):
         self.kind = kind
         self.query_size = query_size
         self.memory_size = memory_size
+        self.scaled = scaled
         width = query_size if size is None else size
         self.key = nn.Linear(memory_size, width, bias=False)
         if kind == "additive":
@@ -88,7 +92,8 @@ class Attention(nn.Module):
         """(B, T, S)."""
         if self.kind == "multiplicative":
             # Without the divisor Adam's first steps made the scores of wide queries so large that the weights froze.
-            return torch.bmm(queries, keys.mT) / math.sqrt(self.query_size)
+            scores = torch.bmm(queries, keys.mT)
+            return scores / math.sqrt(self.query_size) if self.scaled else scores
         return torch.tanh(self.query(queries)[:, :, None] + keys[:, None]) @ self.score
 
     def extra_repr(self) -> str:

@@ -74,7 +74,8 @@ class CaptionNetwork(nn.Module):
         vectors = 0.1 * torch.randn(vocabulary_size, embedding)
         self.embed = Embedding(vocabulary_size, embedding, vectors=vectors, word_dropout=word_dropout)
         self.recurrent = recurrent
-        self.attention = Attention(attention, hidden, width)
+        # Few regions tell a word what to say, and scores that are divided find them late.
+        self.attention = Attention(attention, hidden, width, scaled=False)
         self.join = nn.Linear(hidden + width, hidden)
         self.output = Output(hidden, vocabulary_size)
 
