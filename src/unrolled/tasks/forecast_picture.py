@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PICTURE = "forecast.png"
 _MOST = 6
-_SHOWN_HORIZONS = 4
+_SHOWN_HORIZONS, _SHOWN_STEPS = 4, 50
 
 
 def draw_forecasts(run: Path, model: ForecastTask, part: Part) -> Path | None:
@@ -60,7 +60,7 @@ def _draw(axes: Any, found: Foretold, place: int, model: ForecastTask) -> None:
     """One line: what was known, what came, the forecast, its bands, and the seasonal naive forecast faintly."""
     line, origin = found.lines[found.places[place]], int(found.origins[place])
     horizon, season = model.shape.horizon, model.reading.season
-    start = max(0, origin - max(_SHOWN_HORIZONS * horizon, model.shape.context))
+    start = max(0, origin - max(_SHOWN_HORIZONS * horizon, _SHOWN_STEPS))
     times = _axis(line, model)
     past, coming = times[start:origin], times[origin : origin + horizon]
     axes.plot(past, line.values[start:origin], color="black", linewidth=0.9, label="history")
