@@ -239,6 +239,15 @@ def test_a_pattern_leads_to_its_unit_and_steps_show_what_was_expected(opened) ->
     assert view.inner_text("#likely li >> nth=0").split()[-2] == f"{100 * found.surprise.probabilities[7, 0]:.1f}"
     view.select_option("#mode", "surprise")
     assert "surprise" in view.inner_text("#what")
+    assert view.inner_text("#next-head") == "Expected next"
+
+
+def test_of_answers_at_the_steps_themselves_the_right_one_is_not_called_the_next(opened) -> None:
+    found = reading(some_text(20))
+    tagged = replace(found.surprise, answers=found.states[0].labels)
+    view = opened(page(replace(found, surprise=tagged)))
+    assert view.inner_text("#next-head") == "Its answer"
+    assert view.inner_text("#came").startswith("The right answer, p ")
 
 
 def test_nothing_that_a_label_says_ever_runs(opened) -> None:

@@ -22,7 +22,7 @@ def page_data(reading: Reading, budget: int = BUDGET) -> dict[str, Any]:
     """The reading as the page's script takes it."""
     return {
         "networks": [_network(reading, k, budget // len(reading.states)) for k in range(len(reading.states))],
-        "followers": [_follower(reading, name) for name in sorted(reading.followers, key=_best(reading))],
+        "followers": [f for name in sorted(reading.followers, key=_best(reading)) if (f := _follower(reading, name))],
         "surprise": None if reading.surprise is None else _surprise(reading.surprise, reading),
         "why": [_why(one) for one in reading.why],
     }
@@ -75,11 +75,20 @@ def packed(values: npt.NDArray[np.floating]) -> tuple[list[float], str]:
     return [float(f"{scale:.4g}") for scale in scales], base64.b64encode(np.ascontiguousarray(small).tobytes()).decode()
 
 
-def _follower(reading: Reading, name: str) -> dict[str, Any]:
+def _follower(reading: Reading, name: str) -> dict[str, Any] | None:
+    """Where the page has the unit that follows a pattern best; None where it is no unit of the first network."""
     one = reading.followers[name]
-    place = [(str(t.place), t.name) for t in ordered(reading.states[0])].index((str(one.unit.place), one.unit.name))
-    return {"pattern": name, "trace": place, "unit": one.unit.number, "score": round(one.score, 3),
-            "sign": 1 if one.correlation > 0 else -1}  # fmt: skip
+    places = [(str(t.place), t.name) for t in ordered(reading.states[0])]
+    wanted = (str(one.unit.place), one.unit.name)
+    if wanted not in places:
+        return None
+    return {
+        "pattern": name,
+        "trace": places.index(wanted),
+        "unit": one.unit.number,
+        "score": round(one.score, 3),
+        "sign": 1 if one.correlation > 0 else -1,
+    }
 
 
 def _surprise(found: Surprise, reading: Reading) -> dict[str, Any]:

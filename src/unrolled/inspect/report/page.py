@@ -184,7 +184,7 @@ text, [ and ] through the units.</p>
 <svg id="curve" tabindex="0" preserveAspectRatio="none" role="img" aria-label="activity over the steps"></svg>
 </div><div class="side">
 <h3 id="step" aria-live="polite"></h3>
-<div id="next"><h3>Expected next</h3><ol id="likely"></ol><p id="came" class="muted"></p></div>
+<div id="next"><h3 id="next-head"></h3><ol id="likely"></ol><p id="came" class="muted"></p></div>
 <h3>Most active here</h3><ul id="active"></ul>
 <h3>Highest at</h3><ul id="passages" class="passages"></ul>
 <h3>Path of the state</h3>

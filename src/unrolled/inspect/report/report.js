@@ -151,6 +151,7 @@
     const likely = byId("likely");
     likely.replaceChildren();
     byId("next").hidden = !known();
+    byId("next-head").textContent = data.surprise && data.surprise.ahead ? "Expected next" : "Its answer";
     if (known()) {
       data.surprise.likely[now.step].forEach((word, k) => {
         const p = data.surprise.probabilities[now.step][k];
@@ -158,7 +159,8 @@
       });
       const cost = data.surprise.nats[now.step];
       byId("came").textContent = cost === undefined || cost === null ? "" :
-        `${data.surprise.ahead ? "Came" : "Right"}: ${visible(data.surprise.answers[now.step])}, p ${Math.exp(-cost).toPrecision(2)}, ${cost.toFixed(2)} nats`;
+        `${data.surprise.ahead ? `Came: ${visible(data.surprise.answers[now.step])}` : "The right answer"}, ` +
+        `p ${Math.exp(-cost).toPrecision(2)}, ${cost.toFixed(2)} nats`;
     }
     const t = trace(), most = Math.max(...t.scales);
     const all = t.units.map((number, place) => [place, number, value(t, place, now.step)]);
