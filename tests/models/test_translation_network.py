@@ -167,3 +167,18 @@ def test_errors() -> None:
         TranslationNetwork(embed, encoder, embed, Recurrent(cells.GRU(), E, H), input_feeding=True)
     with pytest.raises(ArgumentError, match=r"cannot start from the states .* hidden_size=\[8\]"):
         TranslationNetwork(embed, encoder, embed, Recurrent(cells.GRU(), E, H // 2))
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_inputs_start_with_size_one_and_scores_near_zero(joint: bool) -> None:
+    torch.manual_seed(7)
+    source = Embedding(200, 64)
+    target = source if joint else Embedding(200, 64)
+    encoder, decoder = Recurrent(cells.LSTM(), 64, 32, bidirectional=True), Recurrent(cells.LSTM(), 64, 64)
+    network = TranslationNetwork(source, encoder, target, decoder)
+    ids = torch.arange(200)[None]
+    for embedding in (source, target):
+        assert network._read(embedding, ids).std().item() == pytest.approx(1, rel=0.1)
+    memory, writing = network.encode(ids, torch.tensor([200]))
+    logs, _, _ = network.step(ids[0, :1], memory, writing)
+    assert logs.exp().max() < 0.05
