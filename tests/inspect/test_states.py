@@ -80,6 +80,7 @@ def test_the_planted_unit_is_the_first_that_follows_inside_quotes() -> None:
     by_class = following(states, np.where(pattern > 0, "in", "out"))
     assert by_class[0].unit.number == QUOTES
     assert by_class[0].score == pytest.approx(found[0].score)
+    assert str(by_class[0]).endswith("(eta 1.00)")
 
 
 def test_traces_are_the_states_and_gates_of_the_layer() -> None:

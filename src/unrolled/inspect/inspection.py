@@ -29,6 +29,7 @@ from unrolled.tasks.model import TaskModel
 from unrolled.tasks.options import Common, NetworkOptions
 from unrolled.tasks.registry import TASKS
 from unrolled.tasks.run import open_run, options_of, read_config
+from unrolled.tasks.tag import TagBatch
 
 _ROWS = 32
 _STRETCH = 256
@@ -188,7 +189,7 @@ def depth_of(model: TaskModel[Any], examples: Any, options: NetworkOptions, name
         f"{said} of {name}",
         tuple(sorted(firsts.values(), key=lambda g: order[g.place])),
         tuple(sorted(spectra, key=lambda s: order[s.place])),
-        tuple(horizons),
+        tuple(sorted(horizons, key=lambda h: order.get(h.place, 0))),
         tuple(remarks),
     )
 
@@ -204,7 +205,7 @@ def _spectrum(passage: Passage) -> Spectrum:
     return spectrum(replace(passage, xs=passage.xs[:, :_STRETCH], lengths=lengths), int(passage.ends.argmax()))
 
 
-def _loss(model: TaskModel[Any], examples: Any, options: NetworkOptions) -> tuple[Callable[[], Tensor], str]:
+def _loss(model: Any, examples: Any, options: NetworkOptions) -> tuple[Callable[[], Tensor], str]:
     """The loss of the last answers of a few examples, and what they are."""
     if model.task == "language":
         return _language_loss(model, examples)
@@ -213,11 +214,23 @@ def _loss(model: TaskModel[Any], examples: Any, options: NetworkOptions) -> tupl
     state = torch.random.get_rng_state()
     batch: Any = next(model.source(examples, options, 0).epoch(0))
     torch.random.set_rng_state(state)
+    if model.task == "tag" and model.reader.kind != "frames":
+        # Its own batches hold few sequences where the data is small.
+        batch = _tag_batch(model, examples)
     if model.task == "tag" and not model.schema()["crf"]:
         last = torch.arange(batch.labels.shape[1]) == batch.lengths[:, None] - 1
         batch = batch._replace(labels=batch.labels.where(last, IGNORED))
     count = len(batch[1])
     return lambda: model.loss(batch, None).loss, f"{count} {'sequence' if count == 1 else 'sequences'}"
+
+
+def _tag_batch(model: Any, examples: Any) -> TagBatch:
+    """The first sequences, as far as a stretch."""
+    inputs = [row[:_MOST_STEPS] for row in model.reader.prepare_all(examples.inputs[:_ROWS])]
+    labels = [torch.from_numpy(model.numbers(row[:_MOST_STEPS])) for row in examples.targets[:_ROWS]]
+    lengths = torch.tensor([len(row) for row in labels])
+    padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED)
+    return TagBatch(model.reader.collate(inputs), lengths, padded)
 
 
 def _language_loss(model: Any, texts: Sequence[str]) -> tuple[Callable[[], Tensor], str]:
@@ -255,7 +268,7 @@ def _horizons(visit: Visit) -> tuple[list[Horizon], list[str]]:
     lengths = as_lengths(visit.lengths, x.shape[0], x.shape[1], x.device)
     long = lengths > 1
     x, lengths = x[long][:_ROWS], lengths[long][:_ROWS]
-    if len(x) < 8 and int(lengths.sum()) >= 64:
+    if len(x) < 4 and int(lengths.sum()) >= 64:
         x, lengths = _pieces(x, lengths)
     x, lengths = x[:, :_MOST_STEPS].detach(), lengths.clamp(max=_MOST_STEPS)
     if len(x) < 2:
@@ -335,7 +348,8 @@ def pooled(model: TaskModel[Any], examples: Any, reading: Reading) -> Reading:
     """The same with the condition of the units, and what they follow, over many short inputs instead of one."""
     if sum(map(len, reading.states)) >= _POOLED_STEPS or len(examples) < 2:
         return reading
-    chosen = range(min(_POOLED, len(examples)))
+    # Held-out rows may lie sorted by class.
+    chosen = [int(i) for i in np.linspace(0, len(examples) - 1, min(_POOLED, len(examples)))]
     subjects = [subject_of(model, examples.inputs[i], examples.targets[i]) for i in chosen if len(examples.inputs[i])]
     several = [(subject, next(s for s in subject.states() if s.network == "recurrent")) for subject in subjects]
     whole = _joined([states for _, states in several])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +19,15 @@ OPENING, CLOSING = "([{", ")]}"
 
 @dataclass(frozen=True)
 class Following(Shown):
-    """How well a unit follows a pattern: `score` is |r| for a number a step, eta for classes; r keeps its sign."""
+    """How well a unit follows a pattern: `score` is |r| for a number a step, eta for classes, which have no r (NaN)."""
 
     unit: Unit
     score: float
     correlation: float
 
     def __str__(self) -> str:
+        if math.isnan(self.correlation):
+            return f"{self.unit} (eta {self.score:.2f})"
         how = "high" if self.correlation > 0 else "low"
         return f"{self.unit} (|r| {self.score:.2f}, {how} where the pattern is)"
 
@@ -104,7 +107,8 @@ def rank(
         scores = np.abs(signed)
     else:
         between = sum((array == c).sum() * x[array == c].mean(0) ** 2 for c in np.unique(array))
-        scores = signed = np.where(alive, np.sqrt(between) / np.where(alive, spread, 1.0), 0.0)
+        scores = np.where(alive, np.sqrt(between) / np.where(alive, spread, 1.0), 0.0)
+        signed = np.full(len(scores), np.nan)
     order = np.argsort(-scores, kind="stable")
     return [Following(units[i], float(scores[i]), float(signed[i])) for i in order]
 

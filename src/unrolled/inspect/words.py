@@ -15,7 +15,7 @@ from unrolled.inspect.why import Attribution, Surprise
 
 _WIDTH = 110
 _BARS = " ▁▂▃▄▅▆▇█"
-_INDENT = 14
+_INDENT = 20
 
 
 def summary(found: Inspection) -> str:
