@@ -34,4 +34,5 @@ def attention_picture(found: Translation) -> bytes:
 
 def _shown(piece: str) -> str:
     """A unit with its spaces visible; matplotlib would read a dollar as the begin of a formula."""
-    return piece.replace(" ", "·").replace("\n", "⏎").replace("$", r"\$")
+    piece = piece.replace(" ", "·").replace("\n", "⏎").replace("$", r"\$")
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in piece)
