@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,8 @@ def test_options_that_contradict_one_another(tmp_path: Path) -> None:
 def test_a_tampered_reading_is_refused(sound_run: Path) -> None:
     data = model_of(sound_run).reading.to_json()
     assert Reading.from_json(json.loads(json.dumps(data))) == model_of(sound_run).reading
+    older = {name: value for name, value in data.items() if name != "pitch"}
+    assert Reading.from_json(older) == replace(model_of(sound_run).reading, pitch=False)
     for change in ({"kind": "film"}, {"rate": "fast"}, {"colour": 1}, {"features": 3}):
         with pytest.raises(RunError, match="the data's schema"):
             Reading.from_json({**data, **change})

@@ -72,12 +72,15 @@ class Reading:
 
     @classmethod
     def from_json(cls, data: object) -> Reading:
-        """What `to_json` wrote; raises RunError for anything else."""
+        """What `to_json` wrote; raises RunError for anything else.
+
+        An entry may be missing: the run is older than it, and defaults change nothing.
+        """
         known = {f.name: f.default for f in fields(cls)}
-        if not isinstance(data, Mapping) or set(data) != set(known) or data["kind"] not in KINDS:
+        if not isinstance(data, Mapping) or not {"kind"} <= set(data) <= set(known) or data["kind"] not in KINDS:
             raise RunError("the data's schema does not say how files are read")
         values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+            name: tuple(value) if isinstance(value, list) else value for name, value in {**known, **data}.items()
         }
         for name, value in values.items():
             wanted = (str, type(None)) if known[name] is None or name == "column" else (type(known[name]),)
