@@ -79,10 +79,18 @@ def test_the_held_out_part_begins_with_a_whole_symbol() -> None:
     for end in ("\t", " "):
         texts = [end.join(rng.choice(["aaaa", "bbbbbb", "cc"], size=n)) + end for n in (30, 4, 25)]
         for fraction in (0.07, 0.31, 0.5):
-            train, valid = hold_out(texts, fraction, whole=True)
+            train, valid = hold_out(texts, fraction, units="symbol")
             assert "".join(train) + "".join(valid or []) == "".join(texts)
             assert (valid or [""])[0].split(end)[0] in ("aaaa", "bbbbbb", "cc")
             assert abs(len("".join(valid or [])) / len("".join(texts)) - fraction) < 0.05
+
+
+def test_the_held_out_part_begins_with_a_whole_word() -> None:
+    text = "one\ttwo three four five six seven eight nine ten"
+    for fraction in (0.1, 0.4, 0.7):
+        (train,), valid = hold_out([text], fraction, units="word")
+        assert train + (valid or [""])[0] == text
+        assert train.split() + (valid or [""])[0].split() == text.split()
 
 
 def test_runs_from_before_sequences_open_and_damaged_ones_do_not(run: Path) -> None:

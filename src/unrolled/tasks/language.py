@@ -122,7 +122,7 @@ class LanguageTask(TaskModel[list[str]]):
         texts, valid, test = (None if part is None else part.texts for part in found)
         how = str(common.valid)
         if valid is None:
-            texts, valid = hold_out(texts or [], options.validation, path, whole=options.units == "symbol")
+            texts, valid = hold_out(texts or [], options.validation, path, units=options.units)
             how = f"the last {options.validation:.0%} of the text" if valid else "none"
         return Parts(texts or [], valid, test, how, skipped=skipped)
 
@@ -375,11 +375,11 @@ class LanguageTask(TaskModel[list[str]]):
 
 
 def hold_out(
-    texts: list[str], fraction: float, path: Path | None = None, *, whole: bool = False
+    texts: list[str], fraction: float, path: Path | None = None, *, units: str = "char"
 ) -> tuple[list[str], list[str] | None]:
     """The last `fraction` of the characters, taken off; a document on the border is cut in two.
 
-    `whole`: it is cut behind a space or a tab, so that symbols stay whole.
+    Words and symbols stay whole: there it is cut behind the white space between two of them.
     """
     if fraction == 0:
         return texts, None
@@ -388,7 +388,7 @@ def hold_out(
     keep = sum(map(len, texts)) - round(fraction * sum(map(len, texts)))
     train, valid = [], []
     for text in texts:
-        cut = _behind_gap(text, keep) if whole else keep
+        cut = _behind_gap(text, keep, units) if units in ("word", "symbol") else keep
         if text[:cut]:
             train.append(text[:cut])
         if text[cut:]:
@@ -403,10 +403,13 @@ def hold_out(
     return train, valid
 
 
-def _behind_gap(text: str, place: int) -> int:
-    """The first place from `place` on that a symbol begins at; the end where none does. A place of 0 stays."""
-    gap = re.compile(r"\t\s*" if "\t" in text else r"\s+").search(text, place - 1) if 0 < place < len(text) else None
-    return place if not 0 < place < len(text) else len(text) if gap is None else gap.end()
+def _behind_gap(text: str, place: int, units: str) -> int:
+    """The first place from `place` on that a word or symbol begins at; the end where none does. A place of 0 stays."""
+    if not 0 < place < len(text):
+        return place
+    tabs = units == "symbol" and "\t" in text  # symbols may have spaces in them then
+    gap = re.compile(r"\t\s*" if tabs else r"\s+").search(text, place - 1)
+    return len(text) if gap is None else gap.end()
 
 
 def read_texts(path: Path, column: str, sequence: str | None, *, skip_bad: bool = False) -> Documents:

@@ -37,7 +37,7 @@ class LanguageModel(Estimator, LanguageOptions):
     def fit(self, X: Any, y: None = None) -> Self:
         """Train on texts; the last `validation` share of the characters is held out."""
         texts = as_texts(X)
-        train, valid = hold_out(texts, self.validation)
+        train, valid = hold_out(texts, self.validation, units=self.units)
         return self._fit(Parts(train, valid, how=f"the last {self.validation:.0%} of the text" if valid else "none"))
 
     def generate(self, prompt: str = "", length: int = 500, **sampling: Any) -> str:
