@@ -49,6 +49,7 @@ def page() -> ModuleType:
 @pytest.fixture(scope="module")
 def drawn(page: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The folder of pictures and what each block printed."""
+    pytest.importorskip("matplotlib", reason="figures of the page need matplotlib")
     folder = tmp_path_factory.mktemp("page")
     return folder, page.run(folder)
 
