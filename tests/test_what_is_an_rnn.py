@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from unrolled.cli.main import main
+from unrolled.cli.main import build_app, main
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "what-is-an-rnn.md"
@@ -80,6 +80,13 @@ def test_the_equations_of_the_page_are_printed(cell: str, capsys: pytest.Capture
     assert found is not None
     assert main(shlex.split(found[1])) == 0
     assert capsys.readouterr().out == found[2]
+
+
+def test_each_of_the_four_shapes_has_a_command_that_parses() -> None:
+    commands = re.findall(r"^\|.*`unrolled (.*)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [command.split()[1] for command in commands] == ["classify", "tag", "translate", "caption"]
+    for command in commands:
+        build_app().parse_args(shlex.split(command), exit_on_error=False, print_error=False)
 
 
 def test_rounding_is_forgiven_and_nothing_else() -> None:
