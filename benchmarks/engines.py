@@ -26,6 +26,8 @@ from unrolled.cell import Cell, sigmoid, state, tanh
 TINY = (Shape(5, 1, 3, 17), Shape(4, 3, 5, 8))
 # Seconds in all that a slow contestant, such as the loop on the largest shape, is waited for.
 LONGEST = 3.0
+# Seconds of a turn: the first run of one suffers from what the contestant before has left in the caches.
+TURN = 0.02
 PHASES = ("forward", "training")
 # Geometric mean over the shapes and least at any of them, against torch.nn, forward and in training.
 AGAINST_TORCH = {
@@ -65,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shapes, rounds = (TINY, 1) if options.quick else (FULL, options.rounds)
     limit = fma_limit(torch.get_num_threads())
     rows = []
-    for row in compare(shapes, CELLS | {OWN: Own()}, pace=Pace(rounds=rounds, longest=LONGEST)):
+    pace = Pace(rounds=rounds, longest=LONGEST, turn=0.0 if options.quick else TURN)
+    for row in compare(shapes, CELLS | {OWN: Own()}, pace=pace):
         print("engines: " + "  ".join(map(str, line(row, limit))), flush=True)
         rows.append(row)
     picture = None
