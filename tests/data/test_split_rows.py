@@ -79,7 +79,7 @@ def test_one_group_cannot_be_split() -> None:
     [
         ((10, 0.0, 0), "fraction=0.0 of the rows cannot be held out; give a number between 0 and 1"),
         ((10, 1.0, 0), "fraction=1.0 of the rows cannot be held out"),
-        ((1, 0.5, 0), "1 rows cannot be split into two parts; give at least 2"),
+        ((1, 0.5, 0), "two parts cannot be made of 1 row; give at least 2"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: tuple[int, float, int], sentence: str) -> None:

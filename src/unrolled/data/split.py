@@ -27,7 +27,7 @@ def split_rows(
     if not 0 < fraction < 1:
         raise ArgumentError(f"fraction={fraction} of the rows cannot be held out; give a number between 0 and 1")
     if n < 2:
-        raise ArgumentError(f"{n} rows cannot be split into two parts; give at least 2")
+        raise ArgumentError(f"two parts cannot be made of {n} row{'s' * (n != 1)}; give at least 2")
     for name, values in (("groups", groups), ("labels", labels)):
         if values is not None and len(values) != n:
             raise ArgumentError(f"{len(values)} {name} for {n} rows; give one for each row")
