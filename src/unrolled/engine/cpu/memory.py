@@ -14,7 +14,7 @@ from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import Pass
 from unrolled.engine.cpu.joined import INPUT
 from unrolled.engine.cpu.large import multiply
-from unrolled.engine.cpu.panels import packed
+from unrolled.engine.cpu.panels import packed, where
 from unrolled.engine.cpu.rows import dense_starts
 from unrolled.engine.cpu.schedule import Group, Place
 
@@ -170,15 +170,9 @@ class Memory:
         return torch.cat([_dense(part, heads) for part in torch.split(value, self.call.widths["hidden"])])
 
     def matrix(self, group: Group, name: str) -> Tensor:
-        """The whole matrix (to, from) of a gate or product; heads become blocks of a dense one."""
-        program, hidden = self.call.program, self.call.widths["hidden"]
-        if group.operand == INPUT:
-            k = program.gates.index(name)
-            return self.named["W"][k * hidden : (k + 1) * hidden]
-        if name in program.products:
-            return self.named[f"products.{name}"]
-        k = list(program.recurrent).index(name)
-        return _dense(self.named["U"][k * hidden : (k + 1) * hidden], program.heads)
+        """The whole matrix (to, from) of a gate or product."""
+        source, row, height, _ = where(self.call.program, self.call.sizes, group, name)
+        return self.source(source)[row : row + height]
 
     def results(self) -> tuple[Tensor, list[Tensor]]:
         """Outputs (T, B, O) and last states (B, size), in the caller's order of rows."""

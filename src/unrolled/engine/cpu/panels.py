@@ -70,7 +70,7 @@ def _recipe(code: Compiled, step: Pass, sizes: Sizes) -> Recipe:
     total, places, parts = 0, [], []
     for stage, group in step.schedule.placed():
         blocks, lanes, results = panel_blocks(code.target, stage), code.lanes, len(group.results)
-        shapes = [_where(code.program, sizes, group, name) for name in group.names]
+        shapes = [where(code.program, sizes, group, name) for name in group.names]
         # transposed matrices follow each other along the inner extent, others stand side by side
         _, _, height, width = shapes[0]
         units, inner = (width, height) if group.transposed else (height, width)
@@ -87,7 +87,7 @@ def _recipe(code: Compiled, step: Pass, sizes: Sizes) -> Recipe:
     return Recipe(total, tuple(places), tuple(parts))
 
 
-def _where(program: Program, sizes: Sizes, group: Group, name: str) -> tuple[str, int, int, int]:
+def where(program: Program, sizes: Sizes, group: Group, name: str) -> tuple[str, int, int, int]:
     """The parameter that holds a matrix (to, from), its first row there, and its height and width."""
     if group.operand == INPUT:
         return "W", program.gates.index(name) * sizes.hidden, sizes.hidden, sizes.input
