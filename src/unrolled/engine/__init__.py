@@ -1,11 +1,35 @@
-"""How a cell runs: the reference loop and torch's fused layers behind one `scan`."""
+"""How a cell runs: the reference loop, torch's fused layers and compiled kernels behind one `scan`.
+
+The public names load torch when the first of them is used; `engine.cpu` compiles and calls kernels without it.
+"""
 
 from __future__ import annotations
 
-from unrolled.engine.output import IGNORED, block_rows, linear_cross_entropy
-from unrolled.engine.plan import Capture, Plan
-from unrolled.engine.scan import Explanation, choose, explain, ready_step, scan, step
-from unrolled.engine.weights import Weights, draw_noise, initial_state
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unrolled.engine.output import IGNORED, block_rows, linear_cross_entropy
+    from unrolled.engine.plan import Capture, Plan
+    from unrolled.engine.scan import Explanation, choose, explain, ready_step, scan, step
+    from unrolled.engine.weights import Weights, draw_noise, initial_state
+
+_HOME = {
+    "IGNORED": "output",
+    "Capture": "plan",
+    "Explanation": "scan",
+    "Plan": "plan",
+    "Weights": "weights",
+    "block_rows": "output",
+    "choose": "scan",
+    "draw_noise": "weights",
+    "explain": "scan",
+    "initial_state": "weights",
+    "linear_cross_entropy": "output",
+    "ready_step": "scan",
+    "scan": "scan",
+    "step": "scan",
+}
 
 __all__ = [
     "IGNORED",
@@ -23,3 +47,15 @@ __all__ = [
     "scan",
     "step",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load all public names when the first is used (PEP 562).
+
+    All at once, because the module `scan` would else stay in the place of the function.
+    """
+    if name not in _HOME:
+        raise AttributeError(f"module 'unrolled.engine' has no attribute {name!r}")
+    found = {public: getattr(import_module(f"unrolled.engine.{home}"), public) for public, home in _HOME.items()}
+    globals().update(found)
+    return found[name]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unrolled.engine.scan import looked_into
+from unrolled.engine.plan import looked_into
 from unrolled.errors import ArgumentError
 
 IGNORED = -100

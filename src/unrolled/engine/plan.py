@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from unrolled.cell import Program, Sizes
 from unrolled.errors import ArgumentError
@@ -67,3 +68,10 @@ class Capture:
                 raise ArgumentError(f"{program.name} has no gate or state {name!r} to capture, but {there}.")
             found[name] = index
         return found
+
+
+def looked_into(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether vmap or forward-mode differentiation looks into this call, which only the reference lets them."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)  # type: ignore[no-untyped-call]  # torch's own

@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
 from unrolled.engine.cpu import opaque, operation, stepper
-from unrolled.engine.plan import Capture, Plan
+from unrolled.engine.plan import Capture, Plan, looked_into
 from unrolled.engine.weights import Weights, check_state, initial_state
 from unrolled.errors import ArgumentError, EngineError
 
@@ -212,13 +211,6 @@ def _planned(
     plan = Plan(program, sizes, batch, count, like.dtype, like.device, xs is not None, ragged, reverse, gradient,
                 bool(noise), looked_into(tensors), capture.names if capture else ())  # fmt: skip
     return plan, state
-
-
-def looked_into(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether vmap or forward-mode differentiation looks into this call, which only the reference lets them."""
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return True
-    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)  # type: ignore[no-untyped-call]  # torch's own
 
 
 def _extent(features: int, xs: Tensor | None, state: Any, steps: int | None, lengths: Tensor | None) -> tuple[int, int]:
