@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from unrolled.errors import DataError, RunError, TrainingError
 from unrolled.tasks import TASKS, Common, open_run
-from unrolled.tasks import run as run_module
+from unrolled.tasks import folder as folder_module
 from unrolled.tasks.curve import draw_curve, read_metrics
 from unrolled.tasks.run import create_folder, read_config, write_bytes
 
@@ -219,7 +219,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run_module.os, "fsync", full)
+    monkeypatch.setattr(folder_module.os, "fsync", full)
     with pytest.raises(RunError, match=r"a could not be written \(No space left on device\); make room"):
         write_bytes(tmp_path / "a", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

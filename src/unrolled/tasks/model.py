@@ -11,17 +11,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from unrolled.data import Vocabulary
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.events import Note
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import Common
-from unrolled.train import BatchSource, Carry, LossOutput
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from unrolled.train import BatchSource, Carry, LossOutput
 
 E = TypeVar("E", bound=Sized)
 
@@ -174,6 +176,8 @@ def epochs_for(wanted: int, steps: int, *, fewest: int) -> int:
 
 def device_of(name: str) -> torch.device:
     """The device that `--device` names; raises ArgumentError."""
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -195,6 +199,8 @@ def entry(schema: dict[str, Any], name: str, *kinds: type) -> Any:
 
 def take_weights(model: TaskModel[Any], start: TaskModel[Any]) -> list[str]:
     """Copy from `start` every weight that has a namesake of equal shape; the names of those that start afresh."""
+    import torch
+
     # A classifier may start from a language model, whose embedding has the longer name.
     there = {name.replace("embedding.", "embed."): p for name, p in start.module.named_parameters()}
     there |= dict(start.module.named_parameters())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unrolled.cell import Initial, Program, Sizes
+from unrolled.cell.regularisation import Regularisation
 from unrolled.errors import CellError, RunError
-from unrolled.layers import Recurrent, Regularisation
-from unrolled.models.front import Convolutions
 from unrolled.tasks.cells import load_cell
 from unrolled.tasks.options import NetworkOptions
+
+if TYPE_CHECKING:
+    from unrolled.layers import Recurrent
+    from unrolled.models.front import Convolutions
 
 _REGULARISATION = {f.name for f in fields(Regularisation)}
 
@@ -46,6 +49,8 @@ class NetworkPlan:
 
     def front(self) -> Convolutions | None:
         """The convolutions between the inputs and the recurrent layers, `hidden` channels wide, with fresh weights."""
+        from unrolled.models.front import Convolutions
+
         if self.convolutions is None:
             return None
         return Convolutions(self.inputs, self.hidden, self.convolutions, kernel=self.kernel, stride=self.stride)
@@ -57,6 +62,8 @@ class NetworkPlan:
 
     def recurrent(self) -> Recurrent:
         """The recurrent layers with fresh weights."""
+        from unrolled.layers import Recurrent
+
         return Recurrent(
             self.program,
             self.recurrent_inputs,
