@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unrolled import cells, errors, inspect, nn
+    from unrolled import cells, errors, export, inspect, nn
     from unrolled.cell import Cell, Initial, Program, Sizes, state, trace, vector
     from unrolled.engine import Capture, Weights, scan, step
     from unrolled.inspect.draw import Picture, draw, drawings
@@ -57,7 +57,7 @@ _HOME = {
     "Translator": "unrolled.tasks",
     "load": "unrolled.tasks",
 }
-_MODULES = ("cells", "errors", "inspect", "nn")
+_MODULES = ("cells", "errors", "export", "inspect", "nn")
 
 __all__ = [
     "Captioner",
@@ -87,6 +87,7 @@ __all__ = [
     "drawings",
     "errors",
     "explain",
+    "export",
     "inspect",
     "load",
     "nn",

@@ -1,6 +1,6 @@
 """How other libraries order the gates of a cell and where they keep biases; moving weights is one reorder.
 
-Sources: the reference pages of torch.nn.LSTM/GRU, Keras 3 LSTM/GRU, ONNX LSTM/GRU (operator set 22), Flax linen
+Sources: the reference pages of torch.nn.LSTM/GRU, Keras 3 LSTM/GRU, ONNX LSTM/GRU (operator set 22), Flax linen and nnx
 LSTMCell/GRUCell and the cuDNN developer guide (cudnnGetRNNWeightParams).
 """
 
@@ -9,22 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Biases = Literal["two", "one", "recurrent", "new"]
+
 
 @dataclass(frozen=True)
 class Layout:
     """Our gate names in another library's order.
 
-    `biases`: "two" (input and recurrent for every gate), "one", or "new" (one, and a recurrent one for the GRU's n).
-    `update`: what its update gate z weighs, the "old" state (as ours) or the "new" one.
-    `reset`: whether the GRU's reset gate acts "after" the recurrent product (as our GRU) or "before" it.
+    `biases`: "two" (input and recurrent for every gate), "one" (beside the input), "recurrent" (one, beside the
+    recurrent product), or "new" (one beside the input, and a recurrent one for the GRU's n).
+    `peepholes`: the order of the gates that see the cell state.
+    `inputs_first`: matrices are (inputs, units) instead of (units, inputs).
     """
 
     gates: tuple[str, ...]
-    biases: Literal["two", "one", "new"]
-    update: Literal["old", "new"] = "old"
-    reset: Literal["after", "before"] = "after"
+    biases: Biases
+    peepholes: tuple[str, ...] = ()
+    inputs_first: bool = False
 
 
+# Kinds: "GRU" resets after the recurrent product, "GRUResetBefore" before it; every update gate weighs the old state.
 LAYOUTS: dict[tuple[str, str], Layout] = {
     ("torch", "LSTM"): Layout(("i", "f", "g", "o"), "two"),
     ("torch", "GRU"): Layout(("r", "z", "n"), "two"),
@@ -32,15 +36,20 @@ LAYOUTS: dict[tuple[str, str], Layout] = {
     ("cudnn", "LSTM"): Layout(("i", "f", "g", "o"), "two"),
     ("cudnn", "GRU"): Layout(("r", "z", "n"), "two"),
     ("cudnn", "RNN"): Layout(("h",), "two"),
-    ("keras", "LSTM"): Layout(("i", "f", "g", "o"), "one"),
-    ("keras", "GRU"): Layout(("z", "r", "n"), "two"),
-    ("keras", "RNN"): Layout(("h",), "one"),
-    ("onnx", "LSTM"): Layout(("i", "o", "f", "g"), "two"),
-    ("onnx", "GRU"): Layout(("z", "r", "n"), "two", reset="before"),
+    ("keras", "LSTM"): Layout(("i", "f", "g", "o"), "one", inputs_first=True),
+    ("keras", "GRU"): Layout(("z", "r", "n"), "two", inputs_first=True),
+    ("keras", "GRUResetBefore"): Layout(("z", "r", "n"), "one", inputs_first=True),
+    ("keras", "RNN"): Layout(("h",), "one", inputs_first=True),
+    ("onnx", "LSTM"): Layout(("i", "o", "f", "g"), "two", peepholes=("i", "o", "f")),
+    ("onnx", "GRU"): Layout(("z", "r", "n"), "two"),
+    ("onnx", "GRUResetBefore"): Layout(("z", "r", "n"), "two"),
     ("onnx", "RNN"): Layout(("h",), "two"),
-    ("flax", "LSTM"): Layout(("i", "f", "g", "o"), "one"),
-    ("flax", "GRU"): Layout(("r", "z", "n"), "new"),
-    ("flax", "RNN"): Layout(("h",), "one"),
+    ("flax", "LSTM"): Layout(("i", "f", "g", "o"), "recurrent", inputs_first=True),
+    ("flax", "GRU"): Layout(("r", "z", "n"), "new", inputs_first=True),
+    ("flax", "RNN"): Layout(("h",), "one", inputs_first=True),
+    ("nnx", "LSTM"): Layout(("i", "f", "g", "o"), "recurrent", inputs_first=True),
+    ("nnx", "GRU"): Layout(("r", "z", "n"), "one", inputs_first=True),
+    ("nnx", "RNN"): Layout(("h",), "one", inputs_first=True),
 }
 
 
