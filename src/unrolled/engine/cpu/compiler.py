@@ -54,7 +54,7 @@ class Pass:
 
     @cached_property
     def recipes(self) -> dict[Sizes, Any]:
-        """How its matrices are packed, by the sizes of a layer; filled by `panels`."""
+        """How its matrices are packed, by the sizes of a layer; filled by `recipe`."""
         return {}
 
     @cached_property

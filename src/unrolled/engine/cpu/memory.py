@@ -14,7 +14,8 @@ from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import Pass
 from unrolled.engine.cpu.joined import INPUT
 from unrolled.engine.cpu.large import multiply
-from unrolled.engine.cpu.panels import packed, where
+from unrolled.engine.cpu.panels import packed
+from unrolled.engine.cpu.recipe import where
 from unrolled.engine.cpu.rows import dense_starts
 from unrolled.engine.cpu.schedule import Group, Place
 
