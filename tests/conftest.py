@@ -12,8 +12,8 @@ import pytest
 # Before torch is imported: its threads are set at start-up, and several test workers share the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A time limit for each example fails by chance on a busy machine. `make test` says the same of the same code every time;
-# HYPOTHESIS_PROFILE=search looks for new examples, many of them.
+# A time limit for each example fails by chance on a busy machine. `make test` says the same of the same code every
+# time; HYPOTHESIS_PROFILE=search looks for new examples, many of them.
 hypothesis.settings.register_profile("unrolled", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unrolled"))
