@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,12 @@ class Window(NamedTuple):
     fresh: Flags
 
 
+class Tokens(Protocol):
+    """Tokens end to end, in memory or on disk."""
+
+    def take(self, places: Ids) -> npt.NDArray[np.integer]: ...
+
+
 class TokenStreams:
     """Documents cut into windows of T tokens, dealt to B streams that each read their share in order.
 
@@ -45,35 +51,45 @@ class TokenStreams:
         *,
         shuffle: bool = True,
     ) -> None:
+        sizes = np.array([len(document) for document in documents], dtype=np.int64)
+        tokens = np.concatenate(documents) if len(documents) else np.zeros(0, np.int64)
+        self._begin(tokens, sizes, streams, window, seed, shuffle)
+
+    @classmethod
+    def of_flat(
+        cls, tokens: Tokens, sizes: Ids, streams: int, window: int, seed: int, *, shuffle: bool = True
+    ) -> TokenStreams:
+        """The same of documents of these sizes (N,) that lie end to end; what is kept does not grow with the sizes."""
+        made = cls.__new__(cls)
+        made._begin(tokens, sizes, streams, window, seed, shuffle)
+        return made
+
+    def _begin(self, tokens: Tokens, sizes: Ids, streams: int, window: int, seed: int, shuffle: bool) -> None:
         if streams < 1 or window < 1:
             raise ArgumentError(f"streams={streams} and window={window} read nothing; give at least 1 of each")
-        usable = [document for document in documents if len(document) > 1]
-        if not usable:
+        usable = np.flatnonzero(sizes > 1)
+        if not usable.size:
             raise DataError("no document has two tokens, and one is needed to foretell the other; give more text")
         if shuffle:
-            usable = [usable[place] for place in np.random.default_rng(seed).permutation(len(usable))]
+            usable = usable[np.random.default_rng(seed).permutation(len(usable))]
         self.streams = streams
         self.window = window
         self.seed = seed
         self.shuffle = shuffle
-        self._tokens = np.concatenate(usable)
-        self._cut(np.array([len(document) for document in usable]))
+        self._tokens = tokens
+        self._sizes: Ids = sizes[usable]
+        self._offsets: Ids = (np.cumsum(sizes) - sizes)[usable]
+        self._cut()
 
-    def _cut(self, sizes: Ids) -> None:
-        """Where each window starts and how long it is, which stream reads it and which windows begin a piece."""
-        counts = -(-(sizes - 1) // self.window)
+    def _cut(self) -> None:
+        """The first window of each document, of each stream, and of each piece; all windows are numbered in a row."""
+        counts = -(-(self._sizes - 1) // self.window)
         total = int(counts.sum())
-        first_window = np.cumsum(counts) - counts
-        document = np.repeat(np.arange(len(sizes)), counts)
-        offset = (np.arange(total) - first_window[document]) * self.window
-        self._starts: Ids = (np.cumsum(sizes) - sizes)[document] + offset
-        self._lengths: Ids = np.minimum(self.window, sizes[document] - 1 - offset)
+        self._first: Ids = np.cumsum(counts) - counts
         # Stream b has the windows bounds[b] .. bounds[b + 1] - 1.
         self._bounds: Ids = np.arange(self.streams + 1) * total // self.streams
-        self._stream: Ids = np.repeat(np.arange(self.streams), np.diff(self._bounds))
-        self._begins: Flags = np.zeros(total, dtype=bool)
-        self._begins[first_window] = True
-        self._begins[self._bounds[self._bounds < total]] = True
+        self._pieces: Ids = np.union1d(self._first, self._bounds[self._bounds < total])
+        self._piece_sizes: Ids = np.diff(self._pieces, append=total)
 
     def __len__(self) -> int:
         """Windows an epoch."""
@@ -82,31 +98,38 @@ class TokenStreams:
     @property
     def targets(self) -> int:
         """Tokens to foretell in an epoch."""
-        return int(self._lengths.sum())
+        return int((self._sizes - 1).sum())
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Window]:
         """The windows of one epoch from window `start` on."""
         check_start(start, len(self))
         order = self._order(number)
+        begins = np.cumsum(self._piece_sizes[order]) - self._piece_sizes[order]
         for step in range(start, len(self)):
             places = self._bounds[:-1] + step
             active = places < self._bounds[1:]
-            yield self._read(order[np.minimum(places, len(order) - 1)], active)
+            places = np.minimum(places, self._bounds[-1] - 1)
+            at = np.searchsorted(begins, places, side="right") - 1
+            yield self._read(self._pieces[order[at]], places - begins[at], active)
 
     def _order(self, number: int) -> Ids:
-        """The windows in the order of this epoch: the pieces of each stream drawn anew, each piece in its own order."""
-        windows = np.arange(len(self._starts))
+        """The pieces in the order of this epoch: those of each stream drawn anew."""
         if not self.shuffle:
-            return windows
-        piece = np.cumsum(self._begins) - 1
-        draw = np.random.default_rng((self.seed, number)).random(int(piece[-1]) + 1)
-        return np.lexsort((windows, draw[piece], self._stream))
+            return np.arange(len(self._pieces))
+        stream = np.searchsorted(self._bounds, self._pieces, side="right") - 1
+        draw = np.random.default_rng((self.seed, number)).random(len(self._pieces))
+        return np.lexsort((draw, stream))
 
-    def _read(self, windows: Ids, active: Flags) -> Window:
-        lengths = np.where(active, self._lengths[windows], 0)
+    def _read(self, pieces: Ids, inside_piece: Ids, active: Flags) -> Window:
+        """The windows that lie so far inside the pieces that begin with these windows."""
+        windows = pieces + inside_piece
+        document = np.searchsorted(self._first, windows, side="right") - 1
+        offsets = (windows - self._first[document]) * self.window
+        starts = self._offsets[document] + offsets
+        lengths = np.where(active, np.minimum(self.window, self._sizes[document] - 1 - offsets), 0)
         inside = np.arange(self.window) < lengths[:, None]
         # Steps past a row's length point at its first token, which always exists, and are blanked afterwards.
-        places = self._starts[windows, None] + np.where(inside, np.arange(self.window), 0)
-        inputs = np.where(inside, self._tokens[places], 0).astype(np.int64, copy=False)
-        targets = np.where(inside, self._tokens[places + 1], 0).astype(np.int64, copy=False)
-        return Window(inputs, targets, lengths, self._begins[windows] & active)
+        places = starts[:, None] + np.where(inside, np.arange(self.window), 0)
+        inputs = np.where(inside, self._tokens.take(places), 0).astype(np.int64, copy=False)
+        targets = np.where(inside, self._tokens.take(places + 1), 0).astype(np.int64, copy=False)
+        return Window(inputs, targets, lengths, (inside_piece == 0) & active)
