@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 from unrolled.cell.program import Program
@@ -12,10 +12,11 @@ from unrolled.cell.program import Program
 
 @dataclass(frozen=True)
 class Correspondence:
-    """For each gate and state of the pattern, the one of the program that plays its part."""
+    """For each gate, state and vector of the pattern, the one of the program that plays its part."""
 
     gates: tuple[str, ...]
     state: tuple[str, ...]
+    vectors: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1024)
@@ -27,21 +28,27 @@ def correspondence(program: Program, pattern: Program) -> Correspondence | None:
     counts = ("gates", "state", "products", "vectors")
     if any(len(getattr(program, c)) != len(getattr(pattern, c)) for c in counts):
         return None
-    if program.vectors or program.noise or pattern.noise or program.heads != pattern.heads:
+    if program.noise or pattern.noise or program.heads != pattern.heads:
         return None
     wanted = _results(pattern, {})
     first = next(iter(program.state))
-    for state in permutations(program.state):
-        if state[0] != first or any(program.state[a] != b for a, b in zip(state, pattern.state.values(), strict=True)):
+    for state, gates, vectors in product(*map(permutations, (program.state, program.gates, program.vectors))):
+        if state[0] != first or not _equally_wide(program, state, vectors, pattern):
             continue
-        for gates in permutations(program.gates):
-            names = dict(zip((*(f"gate {g}" for g in gates), *(f"state {s}" for s in state)),
-                             (*pattern.gates, *pattern.state), strict=True))  # fmt: skip
-            names |= {f"product {p}": q for p, q in zip(program.products, pattern.products, strict=True)}
-            found = _results(program, names, state)
-            if found == wanted:
-                return Correspondence(gates, state)
+        names = dict(zip((*(f"gate {g}" for g in gates), *(f"state {s}" for s in state)),
+                         (*pattern.gates, *pattern.state), strict=True))  # fmt: skip
+        names |= {f"product {p}": q for p, q in zip(program.products, pattern.products, strict=True)}
+        names |= {f"parameter {v}": w for v, w in zip(vectors, pattern.vectors, strict=True)}
+        if _results(program, names, state) == wanted:
+            return Correspondence(gates, state, vectors)
     return None
+
+
+def _equally_wide(program: Program, state: tuple[str, ...], vectors: tuple[str, ...], pattern: Program) -> bool:
+    sizes = [program.vectors[name].size for name in vectors]
+    return [program.state[name] for name in state] == list(pattern.state.values()) and sizes == [
+        vector.size for vector in pattern.vectors.values()
+    ]
 
 
 def _results(program: Program, names: dict[str, str], state: tuple[str, ...] | None = None) -> tuple[Any, ...]:
@@ -49,7 +56,7 @@ def _results(program: Program, names: dict[str, str], state: tuple[str, ...] | N
     for node in program.nodes:
         name = str(node.name)
         arguments = [keys[a] for a in node.arguments]
-        if node.operation in ("gate", "state"):
+        if node.operation in ("gate", "state", "parameter"):
             key: Any = (node.operation, names.get(f"{node.operation} {name}", name))
         elif node.operation == "product":
             kind = "product" if name in program.products else "gate"
