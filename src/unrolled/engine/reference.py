@@ -150,8 +150,8 @@ class Step:
 
 
 def _full(value: Any, like: Tensor) -> Tensor:
-    """A next state that is a plain number becomes a tensor like the old one."""
-    return value if isinstance(value, Tensor) else torch.full_like(like, float(value))
+    """A next state that is a plain number, or one vector for all rows, becomes a tensor like the old one."""
+    return value.expand_as(like) if isinstance(value, Tensor) else torch.full_like(like, float(value))
 
 
 def scan(
