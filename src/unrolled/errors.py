@@ -6,6 +6,7 @@ UnrolledError
 ├── ArgumentError   a value or a shape handed to a function does not fit (also a ValueError)
 │   └── UsageError  the command line is at fault (exit code 2)
 ├── DataError       a file or a row of the user's data is at fault (also a ValueError)
+├── ExportError     a written model does not give our own answers
 ├── RunError        a run folder cannot be read, written or resumed
 └── TrainingError   the numbers went wrong while training
 """
@@ -33,6 +34,10 @@ class ArgumentError(UnrolledError, ValueError):
 
 class UsageError(ArgumentError):
     """The command line is at fault."""
+
+
+class ExportError(UnrolledError):
+    """A written model does not give our own answers; its file was deleted."""
 
 
 class RunError(UnrolledError):

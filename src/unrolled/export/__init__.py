@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from unrolled.export.weights import from_torch, to_torch
+from unrolled.export.to_onnx import onnx
+from unrolled.export.weights import from_flax, from_keras, from_torch, to_flax, to_keras, to_torch
 
-__all__ = ["from_torch", "to_torch"]
+__all__ = ["from_flax", "from_keras", "from_torch", "onnx", "to_flax", "to_keras", "to_torch"]

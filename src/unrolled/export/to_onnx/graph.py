@@ -200,12 +200,10 @@ class Graph:
             self._weights[name] = self.add("DequantizeLinear", *parts, axis=0).reshape(*matrix.shape)
         return self._weights[name]
 
-    def input(self, name: str, kind: str, shape: Sequence[int | str], default: Array | None = None) -> Value:
-        """An input; with a default it may be left out when the model runs."""
+    def input(self, name: str, kind: str, shape: Sequence[int | str]) -> Value:
+        """An input; a name among the sizes stands for any number."""
         element = getattr(self._onnx.TensorProto, kind)
         self.inputs.append(self._onnx.helper.make_tensor_value_info(name, element, shape))
-        if default is not None:
-            self.constant(default, name)
         return Value(self, name)
 
     def output(self, name: str, value: Value, kind: str, shape: Sequence[int | str]) -> None:

@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
-from unrolled.cell import ACTIVATIONS, Cell, Program, correspondence, sigmoid, state, trace, vector
+from unrolled.cell import ACTIVATIONS, Cell, Program, correspondence, state, trace, vector
 from unrolled.cell.layouts import LAYOUTS
 
-# Ours -> ONNX's name with the numbers that it takes, alpha and beta.
+# Ours -> ONNX's name with the numbers that it takes, alpha and beta. Not softplus, which ONNX Runtime's nodes overflow.
 _ACTIVATIONS: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
-    "tanh": ("Tanh", (), ()),
     "sigmoid": ("Sigmoid", (), ()),
+    "tanh": ("Tanh", (), ()),
     "relu": ("Relu", (), ()),
-    "softplus": ("Softplus", (), ()),
     "softsign": ("Softsign", (), ()),
     "identity": ("Affine", (1.0,), (0.0,)),
     "elu": ("Elu", (1.0,), ()),
@@ -77,7 +76,7 @@ class _GRUBefore(_GRU):
 
 
 class _LSTM(_Pattern):
-    gates = ("i", "o", "f", "g")
+    gates: ClassVar[tuple[str, ...]] = ("i", "o", "f", "g")
     state = state(h="output", c="hidden")
 
     def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
@@ -116,10 +115,10 @@ class _CoupledToForget(_LSTM):
     gates = ("i", "o", "g")
 
     def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
-        _, g, h = self.functions()
-        kept = sigmoid(x.i + u.i)
+        f, g, h = self.functions()
+        kept = f(x.i + u.i)
         c = kept * s.c + (1 - kept) * g(x.g + u.g)
-        y = sigmoid(x.o + u.o) * h(c)
+        y = f(x.o + u.o) * h(c)
         return y, self.next(h=y, c=c)
 
 
@@ -127,8 +126,8 @@ class _CoupledToForget(_LSTM):
 class Native:
     """A program as one of ONNX's nodes.
 
-    `gates` names for each gate of the node the program's, None where the node has it and does not use it; the weights of
-    those in `turned` change their sign. `state` and `peepholes` are the program's names in the node's order.
+    `gates` names for each gate of the node the program's, None where the node has it and does not use it; the weights
+    of those in `turned` change their sign. `state` and `peepholes` are the program's names in the node's order.
     """
 
     kind: str
@@ -164,9 +163,9 @@ def native(program: Program) -> Native | None:
         return None
     for kind, pattern, count, attributes in _KINDS:
         for names in _candidates(program, count):
-            cell = pattern(*names)
-            found = correspondence(program, trace(cell))
-            if found is not None:
+            found = correspondence(program, trace(pattern(*names)))
+            # 1 - f(a) is f(-a) for a sigmoid alone.
+            if found is not None and (pattern is not _CoupledToForget or names[0] == "sigmoid"):
                 chosen = dict(zip(pattern.gates, found.gates, strict=True))
                 return Native(
                     kind,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from unrolled.cell import register_evaluator
 from unrolled.export.to_onnx.graph import BOOL, FLOAT, Value
 
 
@@ -54,5 +53,3 @@ ONNX: dict[str, Callable[..., Value]] = {
     "where": _where,
     "mean": _mean,
 }
-
-register_evaluator(Value, ONNX)
