@@ -10,22 +10,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unrolled.engine.output import IGNORED, block_rows, linear_cross_entropy
+    from unrolled.engine.packed import Packed, packed_bernoulli, part_of
     from unrolled.engine.plan import Capture, Plan
     from unrolled.engine.scan import Explanation, choose, explain, ready_step, scan, step
+    from unrolled.engine.segments import MEMORIES, Job, in_segments
     from unrolled.engine.weights import Weights, draw_noise, initial_state
 
 _HOME = {
     "IGNORED": "output",
+    "MEMORIES": "segments",
     "Capture": "plan",
     "Explanation": "scan",
+    "Job": "segments",
+    "Packed": "packed",
     "Plan": "plan",
     "Weights": "weights",
     "block_rows": "output",
     "choose": "scan",
     "draw_noise": "weights",
     "explain": "scan",
+    "in_segments": "segments",
     "initial_state": "weights",
     "linear_cross_entropy": "output",
+    "packed_bernoulli": "packed",
+    "part_of": "packed",
     "ready_step": "scan",
     "scan": "scan",
     "step": "scan",
@@ -33,16 +41,22 @@ _HOME = {
 
 __all__ = [
     "IGNORED",
+    "MEMORIES",
     "Capture",
     "Explanation",
+    "Job",
+    "Packed",
     "Plan",
     "Weights",
     "block_rows",
     "choose",
     "draw_noise",
     "explain",
+    "in_segments",
     "initial_state",
     "linear_cross_entropy",
+    "packed_bernoulli",
+    "part_of",
     "ready_step",
     "scan",
     "step",

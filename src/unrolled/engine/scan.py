@@ -14,7 +14,9 @@ from torch import Tensor
 from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
 from unrolled.engine.cpu import opaque, operation, stepper
+from unrolled.engine.packed import Packed, part_of
 from unrolled.engine.plan import Capture, Plan, looked_into
+from unrolled.engine.segments import MEMORIES, Job, in_segments
 from unrolled.engine.weights import Weights, check_state, initial_state
 from unrolled.errors import ArgumentError, EngineError
 
@@ -47,22 +49,28 @@ def scan(
     state: Any = None,
     *,
     steps: int | None = None,
-    noise: Mapping[str, Tensor] | None = None,
+    noise: Mapping[str, Tensor | Packed] | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
     capture: Capture | None = None,
     engine: str = "auto",
+    memory: str = "full",
 ) -> tuple[Tensor, Any]:
     """Run a cell over sequences: xs (B, T, F) -> outputs (B, T, O) and the last state, a named tuple of (B, size).
 
     `xs=None, steps=T` runs without input. Past its length (B,) a row's state is frozen and its output 0. `reverse`
     reads from the end; outputs stay in the order of time. `noise` gives values to the noise operands (left out: their
     mean). `capture` is filled with gates and states at every step. `engine` is "auto", "compiled", "native" or
-    "reference".
+    "reference". `memory="low"` computes the steps a second time in the backward pass instead of keeping them: exact
+    gradients in memory of about the square root of T beside inputs, outputs and their gradients.
 
     Raises ArgumentError where shapes do not fit, EngineError where the named engine cannot take the call.
     """
     plan, state = _planned(cell, weights, xs, state, steps, noise, lengths, reverse, capture)
+    if memory not in MEMORIES:
+        raise ArgumentError(f"memory is {memory!r}; give {' or '.join(MEMORIES)}.")
+    if memory == "low" and plan.steps and plan.batch:
+        return _in_segments(cell, plan, weights, xs, state, noise or {}, lengths, engine)
     if plan.steps == 0 or plan.batch == 0:
         empty = weights.W.new_zeros(plan.batch, plan.steps, plan.sizes.of(plan.program.output_width))
         for name in capture or ():
@@ -70,15 +78,41 @@ def scan(
         return empty, state
     chosen = _first(plan) if engine == "auto" else choose(plan, engine).engine
     inputs = None if xs is None else xs.transpose(0, 1)
+    drawn = {name: part_of(value, slice(None)) for name, value in (noise or {}).items()}
     if chosen == "native" and inputs is not None:
         outputs, state = native.scan(plan, weights, inputs, state, lengths)
     elif chosen == "compiled":
-        outputs, state = operation.scan(plan, weights, inputs, state, lengths, noise or {})
+        outputs, state = operation.scan(plan, weights, inputs, state, lengths, drawn)
     else:
         outputs, state = reference.scan(
-            _as_cell(cell), plan, weights, inputs, state, lengths, noise or {}, capture or Capture()
+            _as_cell(cell), plan, weights, inputs, state, lengths, drawn, capture or Capture()
         )
     return outputs.transpose(0, 1), state
+
+
+def _in_segments(
+    cell: Cell | Program, plan: Plan, weights: Weights, xs: Tensor | None, state: Any,
+    noise: Mapping[str, Tensor | Packed], lengths: Tensor | None, engine: str,
+) -> tuple[Tensor, Any]:  # fmt: skip
+    """`scan` with memory="low"."""
+    if plan.capture:
+        raise ArgumentError("capture asks for every step, which memory='low' does not keep; use memory='full'.")
+    names, program = tuple(weights.named), plan.program
+
+    def run(
+        part: slice, x: Tensor | None, start: tuple[Tensor, ...], values: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        size = part.stop - part.start
+        each = {k: part_of(v, part) if program.noise[k].frequency == "step" else v for k, v in noise.items()}
+        inside = None if lengths is None else (lengths - part.start).clamp(0, size)
+        return scan(
+            cell, Weights.from_dict(dict(zip(names, values, strict=True))), x, program.state_type(*start),
+            steps=size if x is None else None, noise=each, lengths=inside, reverse=plan.reverse, engine=engine,
+        )  # fmt: skip
+
+    job = Job(run, plan.steps, plan.sizes.of(program.output_width), len(program.state), plan.reverse)
+    outputs, last = in_segments(job, xs, tuple(state), tuple(weights.named.values()))
+    return outputs, program.state_type(*last)
 
 
 def step(
@@ -169,7 +203,7 @@ def _as_cell(cell: Cell | Program) -> Cell:
 
 def _planned(
     cell: Cell | Program, weights: Weights, xs: Tensor | None, state: Any, steps: int | None,
-    noise: Mapping[str, Tensor] | None, lengths: Tensor | None, reverse: bool, capture: Capture | None,
+    noise: Mapping[str, Tensor | Packed] | None, lengths: Tensor | None, reverse: bool, capture: Capture | None,
 ) -> tuple[Plan, Any]:  # fmt: skip
     """Check the arguments of a call and say in a plan what they ask for."""
     program = trace(cell)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unrolled.cell import Program, Sizes
+from unrolled.engine.packed import Packed, packed_uniform
 from unrolled.errors import ArgumentError
 
 
@@ -111,10 +112,16 @@ def draw_noise(
     dtype: torch.dtype,
     device: torch.device,
     generator: torch.Generator | None = None,
-) -> dict[str, Tensor]:
-    """A value for each noise operand: (B, T, n) where it changes at every step, (B, n) where it stays."""
-    drawn = {}
+    *,
+    packed: bool = False,
+) -> dict[str, Tensor | Packed]:
+    """A value for each noise operand: (B, T, n) where it changes at every step, `packed` as bits; else (B, n)."""
+    drawn: dict[str, Tensor | Packed] = {}
     for name, noise in program.noise.items():
+        if packed and noise.frequency == "step":
+            scale = torch.ones((), dtype=dtype, device=device) * noise.scale
+            drawn[name] = packed_uniform(batch, steps, sizes.of(noise.size), noise.keep, scale)
+            continue
         shape = (batch, steps) if noise.frequency == "step" else (batch,)
         keep = torch.rand(*shape, sizes.of(noise.size), dtype=dtype, device=device, generator=generator) < noise.keep
         drawn[name] = keep.to(dtype) * noise.scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unrolled.cell import Initial, Program, Sizes, initial_values
-from unrolled.engine import Capture, Weights, draw_noise, initial_state
+from unrolled.engine import Packed, Weights, draw_noise, initial_state
 
 # Anything with the signature of `engine.scan`: the whole sequence at once, one step of it, or a chain of steps.
 Scan = Callable[..., tuple[Tensor, Any]]
@@ -80,39 +80,15 @@ class Direction(nn.Module):
             return initial_state(self.program, self.sizes, batch, self.W.dtype, self.W.device)
         return self.program.state_type(*(self.start[name].expand(batch, -1) for name in self.program.state))
 
-    def noise(self, batch: int, steps: int) -> dict[str, Tensor] | None:
+    def noise(self, batch: int, steps: int, *, packed: bool = False) -> dict[str, Tensor | Packed] | None:
         """Zoneout and recurrent dropout for one call; None in evaluation, where the engine takes their means."""
         if not self.training or not self.program.noise:
             return None
-        return draw_noise(self.program, self.sizes, batch, steps, self.W.dtype, self.W.device)
-
-    def run(
-        self, call: Call, xs: Tensor | None, state: Any, *, reverse: bool, capture: Capture | None
-    ) -> tuple[Tensor, Any]:
-        """From xs (B, T, F) to outputs (B, T, O) and the state after the last step in reading order."""
-        return call.scan(
-            self.program,
-            self.weights(),
-            xs,
-            state,
-            steps=call.steps if xs is None else None,
-            noise=self.noise(state[0].shape[0], call.steps),
-            lengths=call.lengths,
-            reverse=reverse,
-            capture=capture,
-            engine=call.engine,
-        )
+        return draw_noise(self.program, self.sizes, batch, steps, self.W.dtype, self.W.device, packed=packed)
 
     def __repr__(self) -> str:
         names = ", ".join(f"{name} {tuple(p.shape)}" for name, p in self.named_parameters())
         return f"Direction({self.program.name}, {self.sizes.input} -> {self.output_size}: {names})"
-
-
-def noise_at(program: Program, noise: Mapping[str, Tensor] | None, t: int) -> dict[str, Tensor] | None:
-    """The noise of step t: a slice of what changes from step to step, all of what lasts a sequence."""
-    if noise is None:
-        return None
-    return {name: n[:, t] if program.noise[name].frequency == "step" else n for name, n in noise.items()}
 
 
 def _parameter(value: np.ndarray) -> nn.Parameter:

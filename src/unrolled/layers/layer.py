@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from unrolled.engine import Capture
 from unrolled.layers.direction import Call, Direction
+from unrolled.layers.drawn import Drawn, draw_mask, masked
 from unrolled.layers.lengths import valid
-from unrolled.layers.regularisation import drop
 
 
 class Layer(nn.Module):
@@ -45,17 +47,38 @@ class Layer(nn.Module):
     def output_size(self) -> int:
         return sum(direction.output_size for direction in self.directions)
 
+    def draw(self, batch: int, steps: int, *, packed: bool = False) -> Drawn:
+        """All that is left to chance in a call, and the parameters; masks of every step as bits where `packed`."""
+        first = self.forwards
+        rate = self.dropout if self.training else 0.0
+        mask = draw_mask(batch, steps, first.sizes.input, rate, first.W, variational=self.variational, packed=packed)
+        both = [(d.weights(), d.noise(batch, steps, packed=packed)) for d in self.directions]
+        return Drawn(mask, tuple(w for w, _ in both), tuple(n for _, n in both))
+
     def run(
-        self, call: Call, xs: Tensor | None, state: tuple[Any, ...], captures: Sequence[Capture | None]
+        self, call: Call, drawn: Drawn, xs: Tensor | None, state: tuple[Any, ...], captures: Sequence[Capture | None]
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """From xs (B, T, F) or None to outputs (B, T, D * O) and the state of each direction."""
         inner = xs
         if inner is not None:
-            inner = inner if self.norm is None else self.norm(inner)
-            inner = drop(inner, self.dropout, variational=self.variational, training=self.training)
+            if self.norm is not None:
+                own = self.norm if drawn.norm is None else partial(functional_call, self.norm, dict(drawn.norm))
+                inner = own(inner)
+            inner = masked(inner, drawn.mask)
         outputs, after = [], []
         for i, direction in enumerate(self.directions):
-            ys, last = direction.run(call, inner, state[i], reverse=i == 1, capture=captures[i])
+            ys, last = call.scan(
+                direction.program,
+                drawn.weights[i],
+                inner,
+                state[i],
+                steps=call.steps if inner is None else None,
+                noise=drawn.noise[i],
+                lengths=call.lengths,
+                reverse=i == 1,
+                capture=captures[i],
+                engine=call.engine,
+            )
             outputs.append(ys)
             after.append(last)
         joined = torch.cat(outputs, 2) if len(outputs) == 2 else outputs[0]

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.cell import Cell, Initial, Program, Sizes, trace
-from unrolled.engine import Capture, Weights, ready_step, scan, step
+from unrolled.engine import MEMORIES, Capture, Weights, ready_step, scan, step
 from unrolled.errors import ArgumentError
+from unrolled.layers import low_memory
 from unrolled.layers.captures import Captures
-from unrolled.layers.direction import Call, Direction, Scan, noise_at
+from unrolled.layers.direction import Call, Direction, Scan
+from unrolled.layers.drawn import step_noise
 from unrolled.layers.layer import Layer
 from unrolled.layers.lengths import as_lengths
 from unrolled.layers.regularisation import Regularisation, drop, regularised
@@ -44,6 +46,9 @@ class Recurrent(nn.Module):
     - `state`: a tuple over layers of a tuple over directions of named tuples of (B, size); None is `initial_state(B)`.
     - `lengths` (B,): past its length a row's state is frozen and its outputs are zero; in any order, 0 is allowed.
     - `capture`: a `Captures`, filled with states and gates at every step.
+    - `memory`: "low" keeps the states at about sqrt(T) borders and computes the steps between them again on the way
+      back: the same gradients in memory of about the square root of T, beside inputs, outputs and their gradients (and
+      bidirectional, the outputs of the layers below). Where something is captured, everything is kept.
     - `x=None, steps=T`: runs without input, for as many rows as `state` or `lengths` have, else for one.
 
     Set `layer.engine` to choose an engine by name. Raises ArgumentError for sizes, shapes and types that do not fit.
@@ -60,8 +65,11 @@ class Recurrent(nn.Module):
         regularisation: Regularisation = Regularisation(),
         structure: Structure = Structure(),
         initial: Initial = Initial(),
+        memory: str = "full",
     ) -> None:
         super().__init__()
+        if memory not in MEMORIES:
+            raise ArgumentError(f"memory is {memory!r}; give {' or '.join(MEMORIES)}.")
         self.program = regularised(cell if isinstance(cell, Program) else trace(cell), regularisation)
         self.input_size = input_size
         self.hidden_sizes = widths("hidden_size", hidden_size, layers)
@@ -69,6 +77,7 @@ class Recurrent(nn.Module):
         self.regularisation = regularisation
         self.structure = structure
         self.engine = "auto"
+        self.memory = memory
         self.layers = nn.ModuleList(self._build(initial))
         self.output_size = self.stack[-1].output_size
         if structure.residual and not any(layer.residual for layer in self.stack):
@@ -176,7 +185,7 @@ class Recurrent(nn.Module):
 
     def through(
         self,
-        scan: Scan,
+        way: Scan,
         x: Tensor | None,
         state: State | None = None,
         *,
@@ -188,16 +197,23 @@ class Recurrent(nn.Module):
         batch, steps = self._extent(x, state, lengths, steps)
         rates, device = self.regularisation, self.stack[0].forwards.W.device
         state = self.initial_state(batch) if state is None else check_state(state, self.program, self._sizes, batch)
-        call = Call(scan, self.engine, steps, None if lengths is None else as_lengths(lengths, batch, steps, device))
+        ends = None if lengths is None else as_lengths(lengths, batch, steps, device)
         captures = Captures() if capture is None else capture
         if not isinstance(captures, Captures):
             raise ArgumentError(
                 "a Capture holds one direction of one layer; give a layer Captures(...) with the same names."
             )
         captures.begin()
+        # what is captured is kept for every step anyway
+        low = self.memory == "low" and way is scan and not captures.names and batch > 0 and steps > 1
+        if low and not self.bidirectional:
+            outputs, after = low_memory.through(self, x, state, ends, batch, steps)
+            return outputs, after
+        call = Call(low_memory.by_direction if low else way, self.engine, steps, ends)
         outputs, after = self._drop(x, rates.input_dropout), []
         for layer, start in zip(self.stack, state, strict=True):
-            outputs, last = layer.run(call, outputs, start, captures.layer(len(layer.directions)))
+            drawn = layer.draw(batch, steps, packed=low)
+            outputs, last = layer.run(call, drawn, outputs, start, captures.layer(len(layer.directions)))
             after.append(last)
         return self._drop(outputs, rates.output_dropout), tuple(after)
 
@@ -268,5 +284,5 @@ def one_step(
 ) -> tuple[Tensor, Any]:
     """`engine.step` with the signature of `engine.scan`, for sequences of one step."""
     x = None if xs is None else xs[:, 0]
-    y, state = step(program, weights, x, state, noise=noise_at(program, noise, 0), capture=capture, engine=engine)
+    y, state = step(program, weights, x, state, noise=step_noise(program, noise, 0), capture=capture, engine=engine)
     return y[:, None], state

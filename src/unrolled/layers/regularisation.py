@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from unrolled.cell.regularisation import Regularisation, check_rate, regularised
+from unrolled.layers.drawn import kept
 
 __all__ = ["Regularisation", "check_rate", "drop", "regularised"]
 
@@ -13,6 +14,5 @@ def drop(x: Tensor, rate: float, *, training: bool, variational: bool = False) -
     """Zero features of x (B, T, F) at `rate`, scale the rest by 1 / (1 - rate); variational: one mask for all steps."""
     if not training or rate == 0:
         return x
-    # Not functional.dropout: its mask follows the memory layout of x, which differs from engine to engine.
     shape = (x.shape[0], 1, x.shape[2]) if variational else x.shape
-    return x * x.new_empty(shape).bernoulli_(1 - rate).div_(1 - rate)
+    return x * kept(shape, rate, x)

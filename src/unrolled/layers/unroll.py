@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unrolled import engine
 from unrolled.cell import Program
 from unrolled.errors import ArgumentError
-from unrolled.layers.direction import noise_at
+from unrolled.layers.drawn import step_noise
 from unrolled.layers.recurrent import Recurrent
 from unrolled.layers.state import State
 
@@ -80,7 +80,7 @@ class Unrolled(nn.Module):
         outputs: list[Tensor] = []
         for t in reversed(range(len(self.steps))) if reverse else range(len(self.steps)):
             x = None if xs is None else xs[:, t]
-            y, after = self.steps[t](program, weights, x, state, noise_at(program, noise, t))
+            y, after = self.steps[t](program, weights, x, state, step_noise(program, noise, t))
             if lengths is not None:
                 alive = (t < lengths)[:, None]
                 y, after = (
