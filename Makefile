@@ -5,14 +5,16 @@ PIP := $(BIN)/python -m pip install -q -c constraints.txt
 # torch goes in first and pinned: an open range would fetch several GB of CUDA packages.
 TORCH := torch==2.13.0
 WORKERS ?= 2
+FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check docs build bench clean
+.PHONY: help install demo test fuzz check docs build bench clean
 
 help:
 	@echo "make install  the environment in .venv, with what running needs"
 	@echo "make demo     train a character model for a minute and let it write"
 	@echo "make test     all tests"
+	@echo "make fuzz     damaged files for every reader, for FUZZ_SECONDS in all"
 	@echo "make check    ruff, format, types, direction of imports"
 	@echo "make docs     the manual in docs/_build/html"
 	@echo "make build    the wheel in dist/, tried outside the checkout"
@@ -50,6 +52,11 @@ demo: .venv/.plot
 # One thread a worker: two workers with two threads each would wait for one another.
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# atheris has wheels for Linux alone; where pip finds none, hypothesis searches by itself and says so.
+fuzz: .venv/.dev
+	$(PIP) atheris || true
+	cd tests && ../$(BIN)/python -m fuzzing --seconds $(FUZZ_SECONDS)
 
 check: .venv/.dev
 	$(BIN)/ruff check .

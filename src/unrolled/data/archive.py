@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import math
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +20,12 @@ from unrolled.data.text import opened
 from unrolled.errors import DataError
 
 _LENGTHS = "lengths"
+# A header of NumPy's is far shorter; what lies behind it is read in parts.
+_HEAD, _PART = 1 << 16, 1 << 24
+# What zipfile raises for damaged archives, for encrypted ones and for methods of packing that it does not know.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, RuntimeError, struct.error, OverflowError)
+# NumPy reads a header as a Python literal.
+_HEAD_DAMAGE = (ValueError, TypeError, SyntaxError, tokenize.TokenError, KeyError, OverflowError, RecursionError)
 
 
 def read_archive(path: Path, inputs: str, targets: tuple[str, ...]) -> tuple[list[Numbers], Numbers | None]:
@@ -46,20 +58,55 @@ def load_arrays(path: Path, wanted: tuple[str, ...]) -> dict[str, npt.NDArray[np
         with opened(path) as file:
             if not zipfile.is_zipfile(file):
                 raise DataError("this is no .npz archive; write the arrays with numpy.savez", path)
-            file.seek(0)
-            archive = np.load(file, allow_pickle=False)
-            for name in wanted:
-                if name not in archive.files:
-                    there = f"{listed(archive.files)}{nearest(name, archive.files)}"
-                    raise DataError(f"there is no array {name!r}; the arrays are {there}", path)
-            return {name: archive[name] for name in {*wanted, *({_LENGTHS} & set(archive.files))}}
+            with zipfile.ZipFile(file) as archive:
+                members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+                for name in wanted:
+                    if name not in members:
+                        there = f"{listed(list(members))}{nearest(name, members)}"
+                        raise DataError(f"there is no array {name!r}; the arrays are {there}", path)
+                chosen = {*wanted, *({_LENGTHS} & set(members))}
+                return {name: _member(archive, members[name]) for name in chosen}
     except DataError:
         raise
-    except (ValueError, zipfile.BadZipFile) as error:
-        reason = "it holds pickled objects" if "pickle" in str(error) else "it is damaged"
+    except _DAMAGE as error:
+        reason = str(error) if isinstance(error, NotAnArray) else "it is damaged"
         raise DataError(
             f"the arrays cannot be loaded ({reason}); write plain number arrays with numpy.savez", path
         ) from None
+
+
+class NotAnArray(ValueError):
+    """Why bytes are no array of numbers."""
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.generic]:
+    with archive.open(name) as file:
+        return read_array(file)
+
+
+def read_array(file: IO[bytes]) -> npt.NDArray[np.generic]:
+    """The array of an open .npy file; memory is taken for the numbers that are there, not for those promised.
+
+    Raises NotAnArray, with the reason, for what is none, for pickled objects, and for a file that is cut short.
+    """
+    head = io.BytesIO(file.read(_HEAD))
+    try:
+        major, _ = np.lib.format.read_magic(head)
+        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, by_columns, dtype = read(head)
+    except _HEAD_DAMAGE:
+        raise NotAnArray("it is damaged") from None
+    if dtype.hasobject:
+        raise NotAnArray("it holds pickled objects")
+    if dtype.itemsize == 0 or any(size < 0 for size in shape):
+        raise NotAnArray("it is damaged")
+    wanted = math.prod(shape) * dtype.itemsize
+    data = bytearray(head.read(wanted))
+    while len(data) < wanted and (part := file.read(min(_PART, wanted - len(data)))):
+        data += part
+    if len(data) < wanted:
+        raise NotAnArray(f"it is cut short, {len(data):,} of {wanted:,} bytes")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def finite(array: npt.NDArray[np.generic], name: str, path: Path) -> Numbers:

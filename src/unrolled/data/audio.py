@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,8 @@ SOUND_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".
 _RANGE = 1e-8
 _FLOOR = 1e-10
 _RATES = (1_000, 768_000)
+# Frames read at once, and the most samples of all channels: six hours at 48,000 Hz.
+_PART, _MOST = 1 << 18, 1 << 30
 
 
 def is_sound(path: str | Path) -> bool:
@@ -41,7 +43,7 @@ def read_sound(path: str | Path, rate: int | None = None) -> tuple[Numbers, int]
     try:
         with soundfile.SoundFile(str(path)) as sound:
             promised, found_rate = sound.frames, int(sound.samplerate)
-            values = sound.read(dtype="float32", always_2d=True)
+            values = _frames(sound, path)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).rstrip(".")
         raise DataError(
@@ -62,14 +64,32 @@ def read_sound(path: str | Path, rate: int | None = None) -> tuple[Numbers, int]
     return resample(samples, found_rate, rate), rate
 
 
+def _frames(sound: Any, path: Path) -> Numbers:
+    """All frames (N, channels), in parts: a damaged head may promise more of them than there is memory for."""
+    parts = []
+    total = 0
+    while len(part := sound.read(_PART, dtype="float32", always_2d=True)):
+        parts.append(part)
+        total += part.size
+        if total > _MOST:
+            raise DataError(f"the sound has more than {_MOST:,} samples; cut it into shorter ones", path)
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+
+
 def sound_rate(path: str | Path) -> int:
     """The sampling rate that the head of the file names, in Hz. Raises DataError."""
+    return sound_size(path)[0]
+
+
+def sound_size(path: str | Path) -> tuple[int, int, int]:
+    """What the head of the file promises: rate in Hz, samples a channel, channels. Raises DataError."""
     path = Path(path)
     soundfile = _library("soundfile", path)
     with opened(path):
         pass
     try:
-        return int(soundfile.info(str(path)).samplerate)
+        head = soundfile.info(str(path))
+        return int(head.samplerate), int(head.frames), int(head.channels)
     except (soundfile.LibsndfileError, RuntimeError):
         raise DataError("this is no sound that can be read; give WAV, FLAC, OGG or MP3", path) from None
 

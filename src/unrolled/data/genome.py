@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unrolled.data.compressed import plain_name
 from unrolled.data.documents import Origin
 from unrolled.data.problems import Problems
 from unrolled.data.table import read_table
@@ -128,7 +129,7 @@ def _folder(path: Path, label: str | None, problems: Problems) -> Iterator[_Reco
     if not files:
         raise DataError("the folder holds no FASTA file; put one for each class into it", path)
     for file in files:
-        name = file.with_suffix("").stem if file.suffix == ".gz" else file.stem
+        name = plain_name(file).stem
         found = name if file.parent == path else file.relative_to(path).parts[0]
         yield from _fasta(file, found, label is not None, problems)
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from unrolled.data.archive import NotAnArray, read_array
 from unrolled.data.arrays import Numbers
 from unrolled.data.audio import SOUND_SUFFIXES, augment_features, log_mel, read_sound, sound_rate
 from unrolled.data.line_images import IMAGE_FILES, augment_columns, read_columns
@@ -226,10 +227,11 @@ def read_features(path: Path) -> Numbers:
     """The array (T, F) of an .npy file, all of it finite; pickled objects are never loaded. Raises DataError."""
     with opened(path) as file:
         try:
-            values = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError):
-            raise DataError("this is no .npy array of numbers; write it with numpy.save", path) from None
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or not values.size or values.dtype.kind not in "biuf":
+            values = read_array(file)
+        except NotAnArray as error:
+            sentence = f"this is no .npy array of numbers ({error}); write it with numpy.save"
+            raise DataError(sentence, path) from None
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "biuf":
         raise DataError("an array (T, F) of numbers is needed, with at least one step; write it so", path)
     with np.errstate(over="ignore"):
         found = values.astype(np.float32)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
+from unrolled.data.compressed import is_packed, plain_name, unpacked
 from unrolled.data.problems import nearest
 from unrolled.errors import DataError
 
@@ -22,6 +21,9 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "a JPEG picture",
     b"%PDF": "PDF",
     b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstandard",
     b"RIFF": "sound",
     b"fLaC": "sound",
     b"\x93NUMPY": ".npy arrays",
@@ -29,9 +31,8 @@ _SIGNATURES = {
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix in lower case that says what a file holds; `.gz` at the end is looked through."""
-    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    return plain.suffix.lower()
+    """The suffix in lower case that says what a file holds; an ending such as `.gz` behind it is looked through."""
+    return plain_name(path).suffix.lower()
 
 
 def missing(path: Path) -> DataError:
@@ -50,20 +51,18 @@ def is_folder(path: Path) -> bool:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file open for reading, unpacked where its name ends in `.gz`; DataError where that fails."""
+    """The file open for reading, unpacked as the end of its name says; DataError where that fails."""
     try:
         with path.open("rb") as file:
-            if path.suffix.lower() != ".gz":
+            if not is_packed(path):
                 yield file
                 return
-            with gzip.open(file) as content:
-                yield cast("IO[bytes]", content)
+            with unpacked(file, path) as content:
+                yield content
     except FileNotFoundError:
         raise missing(path) from None
     except IsADirectoryError:
         raise DataError("this is a folder, and a file is needed; name a file inside it", path) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise DataError("the compressed data is cut short or damaged; write or copy the file again", path) from None
     except OSError as error:
         raise DataError(f"the file cannot be read ({error.strerror}); check its name and permissions", path) from None
 
@@ -101,7 +100,7 @@ def _binary(kind: str | None, path: str | Path) -> DataError:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file (or of `.gz`), never empty.
+    """The text of a UTF-8 file (or of a compressed one), never empty.
 
     Raises DataError for a file that is missing, unreadable, binary, not UTF-8 or empty.
     """

@@ -125,6 +125,8 @@ def _from_ts(path: Path, columns: SeriesColumns, problems: Problems) -> _Found:
         try:
             channels = _BETWEEN_CHANNELS.split(line)
             label = channels.pop().strip() if labelled else ""
+            if not channels:
+                raise DataError("the line holds a label and no series; write its numbers in front", path, row)
             if known and label not in known:
                 raise DataError(f"the label {label!r} is none of @classLabel ({listed(known)}); correct it", path, row)
             sequence = _stamped(channels, words, path, row) if stamped else _channels(channels, words, path, row)
