@@ -21,14 +21,15 @@ ALLOWED: dict[str, set[str]] = {
     "data": set(),
     "train": {"cell", "data"},
     "decode": {"cell", "data"},
-    "tasks": {"cell", "cells", "layers", "models", "data", "train", "decode"},
+    "streams": {"data", "decode"},
+    "tasks": {"cell", "cells", "layers", "models", "data", "train", "decode", "streams"},
     "inspect": {"cell", "cells", "engine", "layers", "models", "data", "train", "decode", "tasks"},
     "export": {"cell", "cells", "engine", "layers", "models", "data", "decode", "tasks"},
-    "runtime": {"cell", "engine.cpu", "data", "decode"},
-    "serve": {"cell", "layers", "models", "data", "decode", "tasks", "inspect", "runtime"},
+    "runtime": {"cell", "engine.cpu", "data", "decode", "streams", "tasks"},
+    "serve": {"cell", "layers", "models", "data", "decode", "tasks", "inspect", "runtime", "streams"},
 }
 EVERYWHERE = {"cli", "bench"}
-WITHOUT_TORCH = {"errors", "cell", "cells", "data", "runtime"}
+WITHOUT_TORCH = {"errors", "cell", "cells", "data", "runtime", "streams"}
 
 
 def sources() -> list[Path]:

@@ -54,7 +54,8 @@ class Embedding(nn.Module):
         if positions is not None:
             self.positions = nn.Parameter(start.std() * torch.randn(positions, embedding_size))
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, start: int = 0) -> Tensor:
+        """Vectors of ids (B, T), of which so many came before in their sequence."""
         check_ids(ids, len(self.weight))
         weight: Tensor = self.weight
         if self.training and self.word_dropout:
@@ -64,7 +65,7 @@ class Embedding(nn.Module):
         found = functional.embedding(ids, weight)
         if self.positions is None:
             return found
-        places = torch.arange(ids.shape[1], device=ids.device).clamp(max=len(self.positions) - 1)
+        places = torch.arange(start, start + ids.shape[1], device=ids.device).clamp(max=len(self.positions) - 1)
         return found + self.positions[places]
 
     def extra_repr(self) -> str:

@@ -18,6 +18,7 @@ from unrolled.data.genome import clean, kmers, reverse_complement
 from unrolled.data.ts import augment_series, fill_missing
 from unrolled.data.voicing import augment_voiced
 from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.streams.running import Running
 from unrolled.tasks.model import Parts, TaskModel, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import ClassifyOptions, Common
@@ -240,6 +241,11 @@ class ClassifyTask(SequenceTask):
         logits = torch.from_numpy(self.outputs(inputs)).double()
         found: npt.NDArray[np.float64] = (logits.sigmoid() if self.several else logits.softmax(1)).numpy()
         return found
+
+    def _stream(self, choices: Mapping[str, Any]) -> Running:
+        from unrolled.tasks.streams.sequences import classify_stream
+
+        return classify_stream(self, choices)
 
     def predict(self, inputs: Inputs) -> list[Any]:
         """The label of each sequence, or the tuple of its labels."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from unrolled.decode import Kind, Sampling, WordBeam, kind_of, log_softmax
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.layers import IGNORED, map_state, where_state
 from unrolled.models import LanguageNetwork
+from unrolled.streams.language import LanguageStream
 from unrolled.tasks.events import Note
 from unrolled.tasks.model import Parts, TaskModel, entry, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
@@ -280,6 +281,15 @@ class LanguageTask(TaskModel[list[str]]):
             logits, state = self._step(np.array([unit]), state)
         if rest := decoder.flush():
             yield rest
+
+    def stream(self, state: bytes | None = None, **choices: Any) -> LanguageStream:
+        """A text while it is written; `next` is how many of the likeliest next units an answer lists (5)."""
+        return cast("LanguageStream", super().stream(state, **choices))
+
+    def _stream(self, choices: Mapping[str, Any]) -> LanguageStream:
+        from unrolled.tasks.streams.sequences import language_stream
+
+        return language_stream(self, choices)
 
     def complete(self, prompt: str, count: int = 10, *, single: bool = False) -> list[tuple[str, float]]:
         """The likeliest next words or symbols with their probabilities, likeliest first.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from unrolled.data import Vocabulary
 from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.streams.running import Running, saved_choices
 from unrolled.tasks.events import Note
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import Common
@@ -70,6 +71,7 @@ class TaskModel(ABC, Generic[E]):
         self.vocabulary = vocabulary
         self.module = module
         self.notes: list[Note] = []
+        self._identity: tuple[Any, str] = (None, "")
 
     @classmethod
     @abstractmethod
@@ -141,6 +143,32 @@ class TaskModel(ABC, Generic[E]):
     def evaluate(self, path: Path) -> dict[str, Any]:
         """Metrics on a file."""
         return dict(self.measure(self.read_part(path)))
+
+    def stream(self, state: bytes | None = None, **choices: Any) -> Running:
+        """A sequence read part by part in constant memory, from its beginning or from a saved `state`; see `Stream`.
+
+        Raises ArgumentError for a run that needs the whole input, for an unknown choice, and for a state that is
+        damaged or another run's.
+        """
+        if state is None:
+            return self._stream(choices)
+        found = self._stream(saved_choices(state, self.task, self.identity(), choices))
+        found.load(state)
+        return found
+
+    def _stream(self, choices: Mapping[str, Any]) -> Running:
+        raise ArgumentError(
+            f"a run of {self.task} reads the whole input before it answers, so it has no stream; use predict"
+        )
+
+    def identity(self) -> str:
+        """SHA-256 of task, vocabulary and weights, by which a stream's saved state knows its run."""
+        from unrolled.tasks.streams.identity import identity, place
+
+        now = place(self.module)
+        if now != self._identity[0]:
+            self._identity = now, identity(self)
+        return self._identity[1]
 
     @property
     def device(self) -> torch.device:

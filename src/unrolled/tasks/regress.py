@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +20,7 @@ from unrolled.data import (
     read_text_targets,
 )
 from unrolled.errors import DataError, RunError
+from unrolled.streams.running import Running
 from unrolled.tasks.model import Parts, TaskModel, entry
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import Common, RegressOptions
@@ -119,6 +121,11 @@ class RegressTask(SequenceTask):
         answers = self.predict(examples.inputs)
         scaled = mse(self.target_scaler.transform(truth), self.target_scaler.transform(answers))
         return {"loss": scaled, "mse": mse(truth, answers), "mae": mae(truth, answers)}
+
+    def _stream(self, choices: Mapping[str, Any]) -> Running:
+        from unrolled.tasks.streams.sequences import regress_stream
+
+        return regress_stream(self, choices)
 
     def predict(self, inputs: Inputs) -> npt.NDArray[np.float64]:
         """The numbers (N, K) for each sequence."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from unrolled.data.arrays import Ids
 from unrolled.data.problems import listed
+from unrolled.data.vocabulary.encoder import Encoder
 from unrolled.errors import ArgumentError
 
 PAD = "<pad>"
@@ -58,6 +59,14 @@ class Vocabulary(ABC):
     @abstractmethod
     def decoder(self) -> Decoder:
         """A new incremental decoder, for text shown while it is being produced."""
+
+    def encoder(self) -> Encoder:
+        """A new incremental encoder, for text that is still arriving."""
+        return Encoder(self)
+
+    def settled(self, text: str) -> int:
+        """How many characters from the first one on give the same ids whatever follows the text."""
+        return len(text)
 
     @abstractmethod
     def token(self, index: int) -> str:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from unrolled.data.arrays import Ids
 from unrolled.data.vocabulary.base import Decoder, Vocabulary
+from unrolled.data.vocabulary.encoder import Encoder, LowercaseEncoder
 
 _UNKNOWN_CHARACTER = "\ufffd"
 
@@ -58,6 +59,9 @@ class CharVocabulary(Vocabulary):
 
     def decoder(self) -> Decoder:
         return _CharDecoder(self)
+
+    def encoder(self) -> Encoder:
+        return LowercaseEncoder(self) if self.lowercase else Encoder(self)
 
     def token(self, index: int) -> str:
         return self.reserved(index) or self.characters[index - self.first]

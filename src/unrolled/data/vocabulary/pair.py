@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from unrolled.data.arrays import Ids
 from unrolled.data.vocabulary.base import Decoder, Vocabulary
+from unrolled.data.vocabulary.encoder import Encoder
 from unrolled.errors import ArgumentError
 
 
@@ -47,6 +48,9 @@ class PairVocabulary(Vocabulary):
 
     def decoder(self) -> Decoder:
         return self.target.decoder()
+
+    def encoder(self) -> Encoder:
+        return self.source.encoder()
 
     def token(self, index: int) -> str:
         return self.source.token(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _DEFAULT_SIZE = 8000
+# A piece never goes on from something else into white space, though it may begin with one.
+_SETTLED = re.compile(r"\S(?=[ \t\n\r])")
 
 
 class SubwordVocabulary(Vocabulary):
@@ -53,6 +56,10 @@ class SubwordVocabulary(Vocabulary):
 
     def decoder(self) -> Decoder:
         return PieceDecoder(self, self._pieces)
+
+    def settled(self, text: str) -> int:
+        utf8(text)
+        return max((match.end() for match in _SETTLED.finditer(text)), default=0)
 
     def token(self, index: int) -> str:
         return self.reserved(index) or show_bytes(self._pieces[index])

@@ -10,6 +10,7 @@ import numpy as np
 
 from unrolled.data.arrays import Ids
 from unrolled.data.vocabulary.base import Decoder, Vocabulary
+from unrolled.data.vocabulary.encoder import last_word
 
 # ASCII, Latin-1, general, CJK and full-width punctuation. A word is anything else that is not space, so that
 # vowel signs and other marks stay in their word (\w would cut them off).
@@ -90,6 +91,10 @@ class WordVocabulary(Vocabulary):
 
     def decoder(self) -> Decoder:
         return _WordDecoder(self)
+
+    def settled(self, text: str) -> int:
+        # White space is in no token, and a mark or an apostrophe sees it as it sees the end of the text.
+        return last_word(text)
 
     def token(self, index: int) -> str:
         return self.reserved(index) or self.words[index - self.first].strip(_JOINER)

@@ -1,0 +1,125 @@
+"""Streams of the tasks with one answer a sequence, and of language models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unrolled.data.arrays import Exact, Numbers
+from unrolled.errors import ArgumentError
+from unrolled.models import SequenceNetwork
+from unrolled.streams.language import LanguageChoices, LanguageStream, Units
+from unrolled.streams.numbers import SeriesInput
+from unrolled.streams.pooling import Pool
+from unrolled.streams.protocol import Answer, Input
+from unrolled.streams.running import NoChoices, Origin, Running, chosen
+from unrolled.streams.text import BasesInput, TextInput
+from unrolled.streams.verdict import Verdict, label_of, labels_of, numbers_of
+from unrolled.tasks.streams.network import TorchNetwork
+
+if TYPE_CHECKING:
+    from unrolled.tasks.classify import ClassifyTask
+    from unrolled.tasks.language import LanguageTask
+    from unrolled.tasks.regress import RegressTask
+    from unrolled.tasks.sequences import SequenceTask
+
+
+def classify_stream(model: ClassifyTask, choices: Mapping[str, Any]) -> Running:
+    """The class probabilities of what was read so far."""
+    reading = model.reading
+    if reading.both_strands:
+        raise ArgumentError(
+            "this run reads DNA on both strands, and the other one begins at the end; train it without "
+            "--both-strands for streams"
+        )
+    if reading.kind == "sound":
+        raise ArgumentError("the features of this run need a whole sound; use predict")
+    source: Input
+    if model.vocabulary is None:
+        source = SeriesInput(_scaler(model), missing=True, marks=model.marks)
+    else:
+        source = BasesInput(model.vocabulary, reading.kmer) if reading.kind == "dna" else TextInput(model.vocabulary)
+    said = labels_of(model.classes) if model.several else label_of(model.classes)
+    return _verdicts(model, choices, source, said)
+
+
+def regress_stream(model: RegressTask, choices: Mapping[str, Any]) -> Running:
+    """The numbers that what was read so far comes to."""
+    if model.vocabulary is None:
+        source: Input = SeriesInput(_scaler(model), missing=False, marks=False)
+    else:
+        source = TextInput(model.vocabulary)
+    scaler = model.target_scaler
+    return _verdicts(model, choices, source, numbers_of(model.names, scaler.scale, scaler.mean))
+
+
+def _verdicts(
+    model: SequenceTask, choices: Mapping[str, Any], source: Input, said: Callable[[Exact], Answer]
+) -> Running:
+    if model.plan.bidirectional:
+        raise ArgumentError(
+            "this run reads in both directions, so it needs the whole input; train it with --no-bidirectional for "
+            "streams"
+        )
+    chosen(NoChoices, choices)
+    module, device = model.module.eval(), model.device
+
+    def features(steps: Any, before: int) -> Tensor:
+        x = torch.from_numpy(np.asarray(steps))[None].to(device)
+        found: Tensor = x if module.embed is None else module.embed(x, before)
+        return found
+
+    network = TorchNetwork(features, module.recurrent, None, module.front)
+    reader = Verdict(_pool(module), _head(module), said)
+    return Running(Origin(model.task, model.identity), source, network, reader)
+
+
+def _pool(module: SequenceNetwork) -> Pool:
+    pooling = module.pooling
+
+    def scores(outputs: Numbers) -> Numbers:
+        with torch.no_grad():
+            x = torch.from_numpy(outputs).to(pooling.score)
+            found: Numbers = (torch.tanh(pooling.hidden(x)) @ pooling.score).float().cpu().numpy()
+        return found
+
+    return Pool(pooling.kind, pooling.size, scores if pooling.kind == "attention" else None)
+
+
+def _head(module: SequenceNetwork) -> Callable[[Numbers], Exact]:
+    def head(vector: Numbers) -> Exact:
+        with torch.no_grad():
+            found: Exact = module.output(torch.from_numpy(vector).to(module.output.weight)).double().cpu().numpy()
+        return found
+
+    return head
+
+
+def _scaler(model: SequenceTask) -> Any:
+    return model.scaler
+
+
+def language_stream(model: LanguageTask, choices: Mapping[str, Any]) -> LanguageStream:
+    """How surprising a text is while it is written, and what comes next."""
+    picked = chosen(LanguageChoices, choices)
+    module, device = model.module.eval(), model.device
+    weight = module.embedding.weight
+
+    def features(steps: Any, before: int) -> Tensor:
+        if len(steps) == 1:
+            return weight[int(steps[0])][None, None]
+        found: Tensor = module.embedding(torch.from_numpy(steps)[None].to(device))
+        return found
+
+    def outputs(y: Tensor) -> Tensor:
+        found: Tensor = module.output(y if module.project is None else module.project(y))
+        return found
+
+    units = Units(model.vocabulary, model.start, model.border, model.ends)
+    network = TorchNetwork(features, module.recurrent, outputs)
+    return LanguageStream(Origin(model.task, model.identity, asdict(picked)), units, network, picked)
