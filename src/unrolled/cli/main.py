@@ -31,6 +31,7 @@ COMMANDS = {
     "draw": "Draw the network of a run rolled and unrolled, and the inside of its cell.",
     "cells": "List the cells, or print the equations of one.",
     "inspect": "Look inside a run: gradient through time, memory, units, why it answers so.",
+    "serve": "Put runs behind HTTP and WebSocket: whole inputs, and streams.",
     "bench": "Time the engines on this machine.",
     "demo": "Train a character model for a minute and let it write.",
 }

@@ -1,0 +1,144 @@
+"""A run that is served: its name, what clients must know of it, its answers and its streams."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from unrolled.errors import ArgumentError
+from unrolled.serve.answers import OPTIONS, Options, Row, answers, output_of
+from unrolled.serve.intake import Intake
+from unrolled.serve.kinds import intake_of
+
+if TYPE_CHECKING:
+    from unrolled.tasks.model import TaskModel
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Stream(Protocol):
+    """One input that is read part by part, as `model.stream()` makes it."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps were read."""
+        ...
+
+    def push(self, part: Any) -> Any:
+        """What is known after the next part."""
+        ...
+
+    def finish(self) -> Any:
+        """The answer to the whole."""
+        ...
+
+    def state(self) -> bytes:
+        """All that is needed to go on elsewhere."""
+        ...
+
+
+@dataclass(frozen=True)
+class Served:
+    """One run behind the server."""
+
+    name: str
+    model: TaskModel[Any] = field(repr=False)
+    intake: Intake = field(repr=False)
+    no_stream: str | None
+    """Why there are no streams; None where there are."""
+
+    @classmethod
+    def of(cls, name: str, model: TaskModel[Any]) -> Served:
+        """A model under a name; raises ArgumentError for a name that cannot stand in an address."""
+        if not _NAME.fullmatch(name):
+            raise ArgumentError(
+                f"{name!r} is no name for an address; give one of letters, digits, dots and hyphens: NAME=RUN"
+            )
+        return cls(name, model, intake_of(model), _why_not(model))
+
+    @classmethod
+    def open(cls, name: str, run: Path) -> Served:
+        """Load a run, executing nothing from it. Raises RunError and ArgumentError."""
+        from unrolled.tasks import open_run
+
+        return cls.of(name, open_run(run))
+
+    def answers(self, inputs: Sequence[Any], options: Options) -> list[Row]:
+        """An answer for each input."""
+        return answers(self.model, inputs, options)
+
+    def stream(self, state: bytes | None = None) -> Stream:
+        """A stream from the beginning, or from where a state was taken. Raises ArgumentError."""
+        return _stream(self.model, state)
+
+    def describe(self) -> Row:
+        """What a page or a client must know."""
+        plan = self.model.plan
+        return {
+            "name": self.name,
+            "task": self.model.task,
+            "input": self.intake.describe(),
+            "output": output_of(self.model),
+            "options": {
+                name: {"least": least, "most": most, "whole": kind is int}
+                for name, (kind, least, most) in OPTIONS.get(self.model.task, {}).items()
+            },
+            "streams": self.no_stream is None,
+            "why_not": self.no_stream,
+            "network": {
+                "cell": plan.program.name,
+                "layers": plan.layers,
+                "hidden": plan.hidden,
+                "inputs": plan.inputs,
+                "outputs": plan.outputs,
+                "bidirectional": plan.bidirectional,
+                "parameters": self.model.parameters,
+            },
+            "links": {
+                "predict": f"/models/{self.name}/predict",
+                "drawing": f"/models/{self.name}/drawing",
+                "sessions": f"/models/{self.name}/sessions" if self.no_stream is None else None,
+                "stream": f"/models/{self.name}/stream" if self.no_stream is None else None,
+            },
+        }
+
+    def drawing(self, view: str, theme: str, steps: int | None) -> str:
+        """The network as SVG, in which nothing can run. Raises ArgumentError."""
+        from unrolled.inspect.draw import draw
+        from unrolled.inspect.draw.svg import to_svg
+
+        return to_svg(draw(self.model, view, steps=steps, name=self.model.task), theme)
+
+
+def _why_not(model: TaskModel[Any]) -> str | None:
+    try:
+        _stream(model, None)
+    except ArgumentError as error:
+        return str(error)
+    return None
+
+
+def _stream(model: TaskModel[Any], state: bytes | None) -> Stream:
+    make: Any = getattr(model, "stream", None)
+    if make is None:
+        raise ArgumentError(f"a run of the task {model.task} reads a whole input before it answers; use predict")
+    found: Stream = make() if state is None else make(state)
+    if not hasattr(found, "finish"):
+        raise ArgumentError(f"a run of the task {model.task} has no streams; use predict")
+    return found
+
+
+def open_models(runs: Sequence[str]) -> dict[str, Served]:
+    """The runs of a command line, each `RUN` or `NAME=RUN`, by name. Raises ArgumentError and RunError."""
+    found: dict[str, Served] = {}
+    for given in runs:
+        named = re.fullmatch(r"([^/\\=]+)=(.+)", given)
+        path = Path(named[2] if named else given)
+        name = named[1] if named else path.resolve().name
+        if name in found:
+            raise ArgumentError(f"two runs are called {name!r}; name them apart: NAME=RUN")
+        found[name] = Served.open(name, path)
+    return found

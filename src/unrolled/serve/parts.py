@@ -1,0 +1,70 @@
+"""Parts of a stream: what a client sends as JSON or bytes, and what it is shown of the state."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from unrolled.data.arrays import Numbers
+from unrolled.serve import intake
+from unrolled.serve.intake import too_long
+from unrolled.serve.messages import kind_of
+from unrolled.serve.model import Served
+from unrolled.serve.refusal import Refusal
+
+# A page shows so many numbers of a state at most.
+_MOST_SHOWN = 4096
+_DTYPES = {"F32": "<f4", "F64": "<f8"}
+
+
+def part_of(served: Served, value: Any, most: int) -> Any:
+    """A part as the stream takes it, checked. Raises Refusal (422)."""
+    kind = served.intake.kind
+    if isinstance(value, bytes):
+        if kind != "sound":
+            raise Refusal(422, f"Bytes are samples of sound, and this model reads {kind}; send JSON.")
+        return _sized(pcm(value), most)
+    if kind in ("text", "dna"):
+        return _sized(intake.text(value, "the part").value, most)
+    if kind == "words":
+        return _sized(intake.words(value, "the part").value, most)
+    if kind == "sound":
+        return _sized(intake.numbers(value, "the part"), most, rate=served.intake.told["rate"])
+    if kind in ("numbers", "features") and served.intake.parse is not None:
+        return _sized(served.intake.parse(value, "the part").value, most)
+    if not isinstance(value, list):
+        raise Refusal(422, f"The part is {kind_of(value)}; give a list.")
+    return _sized(value, most)
+
+
+def _sized(part: Any, most: int, rate: int | None = None) -> Any:
+    steps = len(part) if rate is None else len(part) * 100 / rate
+    if steps > most:
+        raise too_long(steps, most)
+    return part
+
+
+def pcm(data: bytes) -> Numbers:
+    """Samples from -1 to 1 of 16 bits, little endian, one channel. Raises Refusal (422)."""
+    if len(data) % 2:
+        raise Refusal(422, "The bytes are no samples of 16 bits, because they are odd in number; send whole samples.")
+    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+
+
+def look_into(state: bytes) -> dict[str, Any]:
+    """The tensors of a state in safetensors form, by name, those that are small enough to be looked at."""
+    size = int.from_bytes(state[:8], "little")
+    header, body = json.loads(state[8 : 8 + size]), memoryview(state)[8 + size :]
+    found: dict[str, Any] = {}
+    left = _MOST_SHOWN
+    for name, entry in header.items():
+        if name == "__metadata__" or entry["dtype"] not in _DTYPES:
+            continue
+        begin, end = entry["data_offsets"]
+        values = np.frombuffer(body[begin:end], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        if values.size <= left:
+            left -= values.size
+            found[name] = np.round(values.astype(np.float64), 4).tolist()
+    return found

@@ -1,0 +1,274 @@
+"""Streams of clients: each with a name, a state of its own and an end; nothing of one is ever seen by another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unrolled.errors import RunError, UnrolledError
+from unrolled.serve.limits import Limits
+from unrolled.serve.logs import event
+from unrolled.serve.messages import dump
+from unrolled.serve.metrics import Metrics
+from unrolled.serve.model import Served, Stream
+from unrolled.serve.parts import look_into, part_of
+from unrolled.serve.refusal import Refusal, busy
+from unrolled.serve.store import Saved, Store, new_id
+from unrolled.serve.work import Work
+
+# Events that a reader who comes late, or again, still finds.
+_REMEMBERED = 64
+
+
+@dataclass
+class Session:
+    """One stream of one client. `steps` are those that were answered."""
+
+    name: str
+    served: Served
+    stream: Stream = field(repr=False)
+    owner: str = field(repr=False)
+    steps: int = 0
+    used: float = field(default_factory=time.monotonic)
+    saved_steps: int = -1
+    busy: bool = False
+    attached: bool = False
+    leave: Callable[[dict[str, Any]], Awaitable[None]] | None = field(default=None, repr=False)
+    finished: bool = False
+    ended: str = ""
+    count: int = 0
+    events: deque[tuple[int, str, bytes]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED), repr=False)
+    more: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else may use the stream meanwhile. Raises Refusal (409)."""
+        if self.busy:
+            raise Refusal(409, "The session reads another part; wait for its answer before the next is sent.")
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
+            self.used = time.monotonic()
+
+    def tell(self, name: str, value: Any) -> None:
+        """An event for those who listen; those who are slow miss the oldest."""
+        self.count += 1
+        self.events.append((self.count, name, dump(value)))
+        self.more.set()
+        self.more = asyncio.Event()
+
+    def about(self) -> dict[str, Any]:
+        """What a client is told of it."""
+        return {"session": self.name, "model": self.served.name, "step": self.steps}
+
+
+class Sessions:
+    """All streams of a server."""
+
+    def __init__(
+        self, models: Mapping[str, Served], work: Work, limits: Limits, metrics: Metrics, store: Store | None = None
+    ) -> None:
+        self._models, self._work, self._limits, self._metrics, self._store = models, work, limits, metrics, store
+        self._open: dict[str, Session] = {}
+        self._opening: dict[str, asyncio.Future[Session]] = {}
+        self.stopping = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def open(self, served: Served, owner: str, state: bytes | None = None) -> Session:
+        """A new stream, from the beginning or from a state. Raises Refusal."""
+        return await self._add(new_id(), served, owner, state)
+
+    async def _add(self, name: str, served: Served, owner: str, state: bytes | None) -> Session:
+        if served.no_stream is not None:
+            raise Refusal(409, f"The model {served.name!r} has no streams: {served.no_stream}.")
+        if self.stopping:
+            raise Refusal(503, "The server is stopping; open the session again a little later.", {"Retry-After": "5"})
+        if len(self._open) + len(self._opening) >= self._limits.max_sessions:
+            raise busy(f"{len(self._open):,} sessions are open, as many as may be; finish one or wait.")
+        self._opening[name] = asyncio.get_running_loop().create_future()
+        try:
+            stream = await self._step(lambda: served.stream(state))
+            session = Session(name, served, stream, owner, stream.steps)
+            self._open[name] = session
+        finally:
+            self._opening.pop(name).cancel()
+        return session
+
+    async def find(self, name: str, owner: str) -> Session:
+        """An open stream of this client, or one of its saved ones. Raises Refusal (404)."""
+        if name in self._opening:
+            await asyncio.wait([self._opening[name]])
+        session = self._open.get(name)
+        if session is None and self._store is not None:
+            session = await self._restored(name, owner, self._store)
+        if session is None or session.owner != owner:
+            raise Refusal(
+                404,
+                "There is no such session: it was finished, was not used for too long, or was not saved when the "
+                "server stopped; open a new one.",
+            )
+        return session
+
+    async def _restored(self, name: str, owner: str, store: Store) -> Session | None:
+        saved = await self._work.whole(lambda: store.load(name))
+        if saved is None or saved.owner != owner:
+            return None
+        if name in self._open:  # another request was faster
+            return self._open[name]
+        if saved.model not in self._models:
+            raise Refusal(409, f"The session is of the model {saved.model!r}, which is not served now; open a new one.")
+        session = await self._add(name, self._models[saved.model], owner, saved.state)
+        session.saved_steps = session.steps
+        return session
+
+    async def push(self, session: Session, value: Any, *, at: Any = None, look: Any = False) -> dict[str, Any]:
+        """The answer after the next part. `at` is the step at which the client believes the stream to be."""
+        with session.alone():
+            self._check(session)
+            if at is not None and at != session.steps:
+                raise Refusal(409, f"The session is at step {session.steps:,} and not where at says; go on from there.")
+
+            def work() -> tuple[Any, int, Any]:
+                part = part_of(session.served, value, self._limits.max_steps)
+                answer = session.stream.push(part)
+                seen = look_into(session.stream.state()) if look is True else None
+                return answer, session.stream.steps, seen
+
+            answer, session.steps, seen = await self._step(work, session)
+            self._metrics.pushes.add(model=session.served.name)
+            reply = {"answer": answer, "step": session.steps, **({"state": seen} if look is True else {})}
+            session.tell("answer", reply)
+            return reply
+
+    async def finish(self, session: Session) -> dict[str, Any]:
+        """The answer to the whole; the stream is over."""
+        with session.alone():
+            self._check(session)
+            answer = await self._step(session.stream.finish, session)
+            session.finished, session.steps = True, session.stream.steps
+            reply = {"answer": answer, "step": session.steps, "finished": True}
+            session.tell("finished", reply)
+            await self.close(session, "finished")
+            return reply
+
+    async def state(self, session: Session) -> bytes:
+        """Everything that is needed to go on elsewhere."""
+        with session.alone():
+            self._check(session)
+            found: bytes = await self._step(session.stream.state, session)
+            return found
+
+    async def close(self, session: Session, how: str) -> None:
+        """Forget a stream, on disk too."""
+        if self._open.pop(session.name, None) is None:
+            return
+        session.ended = how
+        session.more.set()
+        self._metrics.ended.add(how=how)
+        if self._store is not None:
+            store = self._store
+            await self._work.whole(lambda: store.remove(session.name))
+
+    def _check(self, session: Session) -> None:
+        if session.ended or session.finished:
+            raise Refusal(409, "The session is over; open a new one.")
+
+    async def _step(self, work: Any, session: Session | None = None) -> Any:
+        """In the thread of the streams; what a task says against a part becomes a refusal."""
+        began = time.perf_counter()
+        try:
+            return await self._work.step(work)
+        except UnrolledError as error:
+            raise Refusal.of(error) from None
+        except MemoryError:
+            raise Refusal(413, "The part takes more memory than there is; send less at once.") from None
+        except (Refusal, asyncio.CancelledError):
+            raise
+        except Exception:
+            # Half of a part may have been read: no answer after it could be trusted.
+            if session is not None:
+                await self.close(session, "failed")
+            raise
+        finally:
+            if session is not None:
+                took = time.perf_counter() - began
+                self._metrics.compute_seconds.observe(took, model=session.served.name, work="stream")
+
+    async def sweep(self) -> None:
+        """Save what was read since the last time, and let go of streams that nobody used for too long."""
+        now = time.monotonic()
+        for session in list(self._open.values()):
+            if session.busy or session.name not in self._open:
+                continue
+            idle = not session.attached and now - session.used > self._limits.idle_time
+            saved = await self._save(session)
+            # It may have been used while it was saved.
+            if idle and now - session.used > self._limits.idle_time and (saved or self._store is None):
+                self._let_go(session, "saved" if saved else "idle")
+        if self._store is not None:
+            await self._work.whole(self._store.prune)
+
+    def _let_go(self, session: Session, how: str) -> None:
+        session.ended = how
+        session.more.set()
+        if self._open.pop(session.name, None) is not None:
+            self._metrics.ended.add(how=how)
+
+    async def _save(self, session: Session) -> bool:
+        """Whether the stream lies on disk as it is now."""
+        if session.saved_steps == session.steps:
+            return True
+        store = self._store
+        if store is None:
+            return False
+        try:
+            used = session.used
+            with session.alone():
+                state = await self._step(session.stream.state, session)
+                steps = session.steps
+                saved = Saved(session.served.name, session.owner, state)
+                await self._work.whole(lambda: store.save(session.name, saved))
+            session.saved_steps, session.used = steps, used
+        except (RunError, Refusal) as error:
+            event("session not saved", error=error)
+            return False
+        return True
+
+    async def stop(self) -> int:
+        """Refuse what is new, let what is under way end, and save all that is open; how many were saved."""
+        self.stopping = True
+        for _ in range(100):
+            if not any(session.busy for session in self._open.values()):
+                break
+            await asyncio.sleep(0.05)
+        saved = 0
+        leaving: list[asyncio.Task[None]] = []
+        for session in list(self._open.values()):
+            kept = not session.busy and await self._save(session)
+            saved += kept
+            farewell = self.farewell(session, kept=kept)
+            session.tell("stopping", farewell)
+            self._let_go(session, "saved" if kept else "stopped")
+            if session.leave is not None:
+                leaving.append(asyncio.create_task(session.leave(farewell)))  # type: ignore[arg-type]
+        if leaving:
+            # A client that does not read its farewell is not waited for.
+            await asyncio.wait(leaving, timeout=2)
+            for task in leaving:
+                task.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+        return saved
+
+    def farewell(self, session: Session, *, kept: bool) -> dict[str, Any]:
+        """What a client is told when the server stops."""
+        goes_on = "it is saved and goes on when the server is back" if kept else "it is not saved; open a new one then"
+        return {**session.about(), "error": f"The server is stopping; {goes_on}.", "saved": kept}
