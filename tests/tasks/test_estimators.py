@@ -83,7 +83,7 @@ def test_language_model(texts: list[str]) -> None:
     model = ur.LanguageModel(units="word", window=4, **{**QUICK, "batch_size": 4, "epochs": 3}).fit(texts)
     assert model.score(texts) > -2.5
     np.testing.assert_allclose(model.score_samples(texts[:2]), [-s.nats for s in model.score_texts(texts[:2])])
-    assert model.generate("red", 5, seed=1) == "".join(model.stream("red", 5, seed=1))
+    assert model.generate("red", 5, seed=1) == "".join(model.pieces("red", 5, seed=1))
     assert {word for word, _ in model.complete("red", 9)} == {*WORDS, ""}
     assert isinstance(ur.LanguageModel(hidden=4, epochs=1).fit(" ".join(texts)).generate(length=3), str)
 

@@ -102,16 +102,6 @@ def test_a_causal_word_depends_on_no_later_word(folder: Path) -> None:
     assert np.abs(a[2] - b[2]).max() > 1e-4
 
 
-@pytest.mark.parametrize("kind", ["numbers", "words"])
-def test_streamed_answers_are_those_of_the_whole_sequence(folder: Path, causal: TagTask, kind: str) -> None:
-    model = causal if kind == "numbers" else model_of(folder / "words.conll", causal=True)
-    sequences: list[Any] = numbers(12, 5) if kind == "numbers" else [("the", "Zebra", "sees"), (".", "bee")]
-    stream = model.stream()
-    for sequence, whole in zip(sequences, model.probabilities(sequences), strict=True):
-        stream.restart()
-        np.testing.assert_allclose([stream.push(step) for step in sequence], whole, atol=1e-5)
-
-
 def test_a_model_that_reads_backwards_too_does_not_stream(folder: Path) -> None:
     with pytest.raises(ArgumentError, match="so it cannot answer step by step; train it with causal"):
         model_of(folder / "words.conll").stream()

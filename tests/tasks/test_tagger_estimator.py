@@ -36,7 +36,9 @@ def test_numbers_step_by_step() -> None:
     assert model.score(x, y) > 0.9
     assert model.predict(x)[0].dtype.kind == "i"
     stream = model.stream()
-    found = [stream.push(step) for step in x[0].astype(np.float32)]
+    tags = [tag for step in x[0].astype(np.float32) for tag in stream.push(step)["tags"]]
+    assert [tag["label"] for tag in tags] == model.predict(x)[0].tolist()
+    found = [list(tag["probabilities"].values()) for tag in tags]
     np.testing.assert_allclose(found, model.predict_proba(x)[0], atol=1e-5)
 
 

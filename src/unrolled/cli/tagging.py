@@ -110,11 +110,11 @@ def answers(model: TagTask, steps: Iterable[Step]) -> Iterator[Row]:
 def _streamed(model: TagTask, steps: Iterable[Step]) -> Iterator[Row]:
     stream, before = model.stream(), None
     for step in steps:
-        if step.sequence != before:
-            stream.restart()
-            before = step.sequence
-        found = stream.push(step.value)
-        yield _answer(model, step.head, model.classes[int(found.argmax())], found)
+        if before not in (None, step.sequence):
+            stream = model.stream()
+        before = step.sequence
+        (tag,) = stream.push([step.value])["tags"]
+        yield {**step.head, **tag}
 
 
 def _answer(model: TagTask, head: Row, label: Any, found: Any) -> Row:

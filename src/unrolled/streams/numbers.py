@@ -68,3 +68,33 @@ class SeriesInput:
 
     def load(self, kept: Kept) -> None:
         self.last = kept.array("last", self.last.shape)
+
+
+class RowsInput:
+    """Rows brought to mean 0 and deviation 1, with the change of the first `levels` numbers since the row before."""
+
+    def __init__(self, scaler: Scaler, differences: Scaler | None, levels: int) -> None:
+        self.scaler = scaler
+        self.differences = differences
+        self.levels = levels
+        self.last: Numbers = np.zeros((0, levels), np.float32)
+        """The levels of the row before, (1, levels); none before the first."""
+
+    def push(self, part: Any) -> Numbers:
+        rows = self.scaler.transform(as_rows(part, len(self.scaler.mean)))
+        if self.differences is None or not len(rows):
+            return rows
+        levels = rows[:, : self.levels]
+        changes = np.diff(levels, axis=0, prepend=self.last if len(self.last) else levels[:1])
+        self.last = levels[-1:].copy()
+        return np.concatenate([rows, self.differences.transform(changes)], 1)
+
+    def finish(self) -> Numbers:
+        width = len(self.scaler.mean) + (0 if self.differences is None else self.levels)
+        return np.zeros((0, width), np.float32)
+
+    def save(self) -> Kept:
+        return Kept(last=self.last)
+
+    def load(self, kept: Kept) -> None:
+        self.last = kept.array("last", (None, self.levels), most=1)

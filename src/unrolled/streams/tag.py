@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from unrolled.data.arrays import Numbers
 from unrolled.data.vocabulary.encoder import LONGEST_WAIT, last_word
@@ -68,3 +69,33 @@ class WordsInput:
 
     def load(self, kept: Kept) -> None:
         self.held = kept.value("held", str)[:LONGEST_WAIT]
+
+
+class FramesInput:
+    """Frames of a film (N, H, W, 3) of bytes, or a single one (H, W, 3)."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def push(self, part: Any) -> npt.NDArray[np.uint8]:
+        try:
+            found = np.asarray(part)
+        except ValueError:
+            found = np.zeros(0)
+        found = found[None] if found.ndim == 3 else found
+        whole = found.dtype.kind in "iu" and bool(((found >= 0) & (found <= 255)).all())
+        if found.shape[1:] != (self.size, self.size, 3) or not whole:
+            raise ArgumentError(
+                f"a part has the shape {found.shape} of {found.dtype}, and this stream reads frames; give bytes "
+                f"(N, {self.size}, {self.size}, 3)"
+            )
+        return found.astype(np.uint8)
+
+    def finish(self) -> npt.NDArray[np.uint8]:
+        return np.zeros((0, self.size, self.size, 3), np.uint8)
+
+    def save(self) -> Kept:
+        return Kept()
+
+    def load(self, kept: Kept) -> None:
+        """Nothing waits."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from unrolled.data.film import Film
 from unrolled.errors import RunError
-from unrolled.models import FrameEncoder
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.step_inputs import StepInput
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # Bytes of decoded frames that are kept between epochs; a film that finds no room is decoded anew each time.
 _KEPT = 512 * 2**20
@@ -35,6 +35,8 @@ class FilmInput(StepInput):
         self._room = _KEPT
 
     def encoder(self, plan: NetworkPlan) -> tuple[nn.Module | None, int]:
+        from unrolled.models import FrameEncoder
+
         return FrameEncoder(self.size, plan.inputs), plan.inputs
 
     def check(self, sequence: Any) -> str | None:
@@ -54,12 +56,12 @@ class FilmInput(StepInput):
     def prepare(self, sequence: Any) -> Any:
         return sequence
 
-    def collate(self, pieces: Sequence[Any]) -> Tensor:
+    def arrays(self, pieces: Sequence[Any]) -> npt.NDArray[np.uint8]:
         arrays = [self._frames(piece) for piece in pieces]
         batch = np.zeros((len(arrays), max(map(len, arrays)), 3, self.size, self.size), dtype=np.uint8)
         for row, frames in enumerate(arrays):
             batch[row, : len(frames)] = frames.transpose(0, 3, 1, 2)
-        return torch.from_numpy(batch)
+        return batch
 
     def _frames(self, piece: Any) -> npt.NDArray[np.uint8]:
         if not isinstance(piece, Film):
@@ -72,9 +74,6 @@ class FilmInput(StepInput):
             self._room -= size
             self._kept[piece.path] = np.stack(list(whole.frames()))
         return self._kept[piece.path][piece.first : piece.first + len(piece)]
-
-    def stream(self) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]:
-        return lambda frame: frame[None]
 
     def joined(self, steps: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
         return np.stack(steps)

@@ -7,19 +7,21 @@ anything with a length and slices: a tuple of words, an array (T, F), a film.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from unrolled.data import CharVocabulary, Scaler, WordVocabulary, pad_ids, pad_numbers, vocabulary_from_json
 from unrolled.errors import ArgumentError, DataError, RunError
-from unrolled.models import Drift, Embedding, WordEncoder, Words
 from unrolled.tasks.network import NetworkPlan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from unrolled.models import Words
 
 Numbers = npt.NDArray[np.float32]
 
@@ -48,12 +50,14 @@ class StepInput(ABC):
         """A sequence as it is kept during training: with a length and slices."""
 
     @abstractmethod
-    def collate(self, pieces: Sequence[Any]) -> Any:
-        """Pieces of prepared sequences as the inputs of one batch, padded."""
+    def arrays(self, pieces: Sequence[Any]) -> Any:
+        """Pieces of prepared sequences as the inputs of one batch, padded: an array, or the five of `WordEncoder`."""
 
-    @abstractmethod
-    def stream(self) -> Callable[[Any], Any]:
-        """A function from one step after the other to prepared pieces of one step."""
+    def collate(self, pieces: Sequence[Any]) -> Any:
+        """The same as tensors."""
+        import torch
+
+        return torch.from_numpy(self.arrays(pieces))
 
     @abstractmethod
     def joined(self, steps: Sequence[Any]) -> Any:
@@ -117,6 +121,10 @@ class WordInput(StepInput):
         self.spellings: dict[str, npt.NDArray[np.int64]] = {}
 
     def encoder(self, plan: NetworkPlan) -> tuple[nn.Module | None, int]:
+        import torch
+
+        from unrolled.models import Embedding, WordEncoder
+
         words = Embedding(
             len(self.words),
             plan.inputs,
@@ -142,6 +150,13 @@ class WordInput(StepInput):
         return tuple(sequence)
 
     def collate(self, pieces: Sequence[Sequence[str]]) -> Words:
+        import torch
+
+        from unrolled.models import Words
+
+        return Words(*map(torch.from_numpy, self.arrays(pieces)))
+
+    def arrays(self, pieces: Sequence[Sequence[str]]) -> tuple[npt.NDArray[np.int64], ...]:
         ids, _ = pad_ids([self.words.ids_of(piece) for piece in pieces])
         forms, _ = pad_ids([np.array([self._form(word) for word in piece], dtype=np.int64) for piece in pieces])
         number: dict[str, int] = {}
@@ -149,7 +164,7 @@ class WordInput(StepInput):
             [np.array([number.setdefault(w, len(number)) for w in piece], dtype=np.int64) for piece in pieces]
         )
         characters, lengths = pad_ids([self._spelling(word) for word in number])
-        return Words(*map(torch.from_numpy, (ids, forms, which, characters, lengths)))
+        return ids, forms, which, characters, lengths
 
     def _form(self, word: str) -> int:
         if word not in self.forms:
@@ -160,9 +175,6 @@ class WordInput(StepInput):
         if word not in self.spellings:
             self.spellings[word] = self.characters.encode(word[:_LONGEST_WORD])
         return self.spellings[word]
-
-    def stream(self) -> Callable[[str], tuple[str, ...]]:
-        return lambda word: (word,)
 
     def joined(self, steps: Sequence[str]) -> tuple[str, ...]:
         return tuple(steps)
@@ -221,6 +233,8 @@ class NumberInput(StepInput):
         return found
 
     def encoder(self, plan: NetworkPlan) -> tuple[nn.Module | None, int]:
+        from unrolled.models import Drift
+
         return Drift(self.drift) if any(self.drift) else None, self.width
 
     def check(self, sequence: Any) -> str | None:
@@ -244,18 +258,8 @@ class NumberInput(StepInput):
             scaled[:, : self.levels] = (levels - levels.mean(0)) / np.maximum(levels.std(0), _LEAST_OWN)
         return scaled
 
-    def collate(self, pieces: Sequence[Numbers]) -> Tensor:
-        return torch.from_numpy(pad_numbers(pieces)[0])
-
-    def stream(self) -> Callable[[Numbers], Numbers]:
-        before: list[Numbers] = []
-
-        def step(values: Numbers) -> Numbers:
-            rows = np.stack([*before, values])
-            before[:] = [values]
-            return self.prepare(rows)[-1:]
-
-        return step
+    def arrays(self, pieces: Sequence[Numbers]) -> Numbers:
+        return pad_numbers(pieces)[0]
 
     def joined(self, steps: Sequence[Numbers]) -> Numbers:
         return np.stack(steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -17,6 +17,7 @@ from unrolled.data.steps import CLOCK
 from unrolled.errors import ArgumentError, RunError
 from unrolled.models import TagNetwork, WordEncoder
 from unrolled.models.tagger import IGNORED
+from unrolled.streams.running import Running
 from unrolled.tasks.events import Note
 from unrolled.tasks.film_input import FilmInput
 from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
@@ -216,12 +217,12 @@ class TagTask(TaskModel[TagExamples]):
         for rows in _groups([len(sequence) for sequence in prepared], min(_AT_ONCE, self.reader.batch_steps)):
             lengths = torch.tensor([len(prepared[i]) for i in rows], device=self.device)
             if len(rows) == 1:
-                features = self._features(prepared[rows[0]])
+                features = self.encoded(prepared[rows[0]])
             else:
                 features = self.module.encode(_moved(self.reader.collate([prepared[i] for i in rows]), self.device))
             yield rows, self.module.read(features, lengths), lengths
 
-    def _features(self, sequence: Any) -> Tensor:
+    def encoded(self, sequence: Any) -> Tensor:
         """Features (1, T, F) of one prepared sequence, encoded in parts where it is long."""
         size = self.reader.limit
         parts = (sequence[at : at + size] for at in range(0, len(sequence), size))
@@ -290,37 +291,10 @@ class TagTask(TaskModel[TagExamples]):
     def _named(self, decided: Sequence[npt.NDArray[np.int64]]) -> list[list[str]]:
         return [[str(self.classes[k]) for k in row] for row in decided]
 
-    def stream(self) -> TagStream:
-        """Answers as steps arrive; raises ArgumentError unless the model is causal."""
-        if not self.causal:
-            raise ArgumentError(
-                "this run reads a whole sequence before it answers, so it cannot answer step by step; "
-                "train it with causal"
-            )
-        return TagStream(self)
+    def _stream(self, choices: Mapping[str, Any]) -> Running:
+        from unrolled.tasks.streams.tagging import tag_stream
 
-
-class TagStream:
-    """One sequence after the other, step by step, in constant memory."""
-
-    def __init__(self, model: TagTask) -> None:
-        self.model = model
-        model.module.eval()
-        self.restart()
-
-    def restart(self) -> None:
-        """A new sequence begins."""
-        self._state: Any = None
-        self._prepare = self.model.reader.stream()
-
-    @torch.no_grad()
-    def push(self, step: Any) -> npt.NDArray[np.float64]:
-        """p(label) (K,) at the next step: a word, an array (F,), or a frame."""
-        model = self.model
-        inputs = _moved(model.reader.collate([self._prepare(step)]), model.device)
-        scores, self._state = model.module.step(model.module.encode(inputs)[:, 0], self._state)
-        found: npt.NDArray[np.float64] = scores[0].double().softmax(0).cpu().numpy()
-        return found
+        return tag_stream(self, choices)
 
 
 def check_options(options: TagOptions) -> None:

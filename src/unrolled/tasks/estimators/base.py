@@ -16,6 +16,7 @@ from safetensors.torch import load as load_bytes
 
 from unrolled.data import vocabulary_from_json
 from unrolled.errors import ArgumentError
+from unrolled.streams import Stream
 from unrolled.tasks.arrays import as_sequences, columns_of
 from unrolled.tasks.curve import History
 from unrolled.tasks.model import Parts, TaskModel
@@ -81,6 +82,14 @@ class Estimator:
     def save(self, run: str | Path) -> None:
         """Write a run folder, as `unrolled train` does; raises RunError where there is something already."""
         save_run(Path(run), self._fitted, self.config_, self.history_)
+
+    def stream(self, state: bytes | None = None, **choices: Any) -> Stream:
+        """One sequence read part by part, an answer after each; `state` goes on where another stream was saved.
+
+        Raises ArgumentError for a run that needs the whole input and for a state that is not of this model.
+        """
+        found: Stream = self._fitted.stream(state, **choices)
+        return found
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unrolled.errors import ArgumentError
+from unrolled.streams.language import LanguageStream
 from unrolled.tasks.arrays import as_sequences
 from unrolled.tasks.estimators.base import Estimator
-from unrolled.tasks.language import LanguageTask, Score, hold_out
+from unrolled.tasks.language import LanguageTask, hold_out
+from unrolled.tasks.language_text import Score
 from unrolled.tasks.model import Parts
 from unrolled.tasks.options import LanguageOptions, option
 from unrolled.tasks.order import Coherence, Ordered, coherence, reorder
@@ -41,13 +43,18 @@ class LanguageModel(Estimator, LanguageOptions):
         return self._fit(Parts(train, valid, how=f"the last {self.validation:.0%} of the text" if valid else "none"))
 
     def generate(self, prompt: str = "", length: int = 500, **sampling: Any) -> str:
-        """The text that goes on from `prompt`; `temperature`, `top_k`, `top_p` and `seed` as in `stream`."""
-        return "".join(self.stream(prompt, length, **sampling))
+        """The text that goes on from `prompt`; `temperature`, `top_k`, `top_p` and `seed` as in `pieces`."""
+        return "".join(self.pieces(prompt, length, **sampling))
 
-    def stream(self, prompt: str = "", length: int = 500, **sampling: Any) -> Iterator[str]:
-        """The same piece by piece; see `tasks.language.LanguageTask.generate`."""
+    def pieces(self, prompt: str = "", length: int = 500, **sampling: Any) -> Iterator[str]:
+        """The same as it is written; see `tasks.language.LanguageTask.generate`."""
         model: LanguageTask = self._fitted
         return model.generate(prompt, length, **sampling)
+
+    def stream(self, state: bytes | None = None, **choices: Any) -> LanguageStream:
+        """A text while it is written, which `generate` of the stream continues; `next`: how many units are listed."""
+        model: LanguageTask = self._fitted
+        return model.stream(state, **choices)
 
     def complete(self, prompt: str, count: int = 10, *, single: bool = False) -> list[tuple[str, float]]:
         """The likeliest next words or symbols, or with `single` units, with their probabilities."""

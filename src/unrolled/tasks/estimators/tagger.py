@@ -21,7 +21,7 @@ from unrolled.tasks.estimators.base import Estimator
 from unrolled.tasks.model import TaskModel
 from unrolled.tasks.options import Common, TagOptions, option
 from unrolled.tasks.run import Config
-from unrolled.tasks.tag import TagStream, TagTask
+from unrolled.tasks.tag import TagTask
 from unrolled.tasks.tag_parts import Layout, TagExamples, held_out
 
 
@@ -73,11 +73,6 @@ class Tagger(Estimator, TagOptions):
         model: TagTask = self._fitted
         sequences = as_steps(X, model.layout)
         return model.measure(TagExamples(sequences, _labels(y, sequences), model.layout))["accuracy"]
-
-    def stream(self) -> TagStream:
-        """Answers step by step: `push(step)` gives p(label) (K,). Raises ArgumentError unless trained causal."""
-        model: TagTask = self._fitted
-        return model.stream()
 
 
 def as_steps(X: Any, layout: Layout) -> list[Any]:
