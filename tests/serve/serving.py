@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,7 @@ class Reply:
 @dataclass(frozen=True)
 class Client:
     port: int
+    stop: Callable[[], None]
 
     def __call__(
         self, method: str, path: str, value: Any = None, *, body: bytes | None = None, headers: Any = None
@@ -114,6 +115,9 @@ class Client:
 
     def post(self, path: str, value: Any = None, **more: Any) -> Reply:
         return self("POST", path, value, **more)
+
+    def delete(self, path: str, **more: Any) -> Reply:
+        return self("DELETE", path, **more)
 
     def upload(self, path: str, name: str, content: bytes, **fields: str) -> Reply:
         return self.post(path, **multipart([("file", name, content)], fields))
@@ -147,9 +151,9 @@ def serving(models: Mapping[str, Served], **settings: Any) -> Iterator[Client]:
     thread.start()
     try:
         assert listens.wait(20)
-        yield Client(listener.getsockname()[1])
+        yield Client(listener.getsockname()[1], server.stop)
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(20)
         assert not thread.is_alive()
 

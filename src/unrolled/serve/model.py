@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from unrolled.errors import ArgumentError
 from unrolled.serve.answers import OPTIONS, Options, Row, answers, output_of
 from unrolled.serve.intake import Intake
 from unrolled.serve.kinds import intake_of
+from unrolled.streams import Stream
 
 if TYPE_CHECKING:
     from unrolled.tasks.model import TaskModel
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-class Stream(Protocol):
-    """One input that is read part by part, as `model.stream()` makes it."""
-
-    @property
-    def steps(self) -> int:
-        """How many steps were read."""
-        ...
-
-    def push(self, part: Any) -> Any:
-        """What is known after the next part."""
-        ...
-
-    def finish(self) -> Any:
-        """The answer to the whole."""
-        ...
-
-    def state(self) -> bytes:
-        """All that is needed to go on elsewhere."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -70,9 +50,9 @@ class Served:
         """An answer for each input."""
         return answers(self.model, inputs, options)
 
-    def stream(self, state: bytes | None = None) -> Stream:
+    def stream(self, state: bytes | None = None, choices: Mapping[str, Any] | None = None) -> Stream:
         """A stream from the beginning, or from where a state was taken. Raises ArgumentError."""
-        return _stream(self.model, state)
+        return _stream(self.model, state, choices or {})
 
     def describe(self) -> Row:
         """What a page or a client must know."""
@@ -115,17 +95,19 @@ class Served:
 
 def _why_not(model: TaskModel[Any]) -> str | None:
     try:
-        _stream(model, None)
+        _stream(model, None, {})
     except ArgumentError as error:
         return str(error)
     return None
 
 
-def _stream(model: TaskModel[Any], state: bytes | None) -> Stream:
+def _stream(model: TaskModel[Any], state: bytes | None, choices: Mapping[str, Any]) -> Stream:
     make: Any = getattr(model, "stream", None)
     if make is None:
         raise ArgumentError(f"a run of the task {model.task} reads a whole input before it answers; use predict")
-    found: Stream = make() if state is None else make(state)
+    if "state" in choices:
+        raise ArgumentError("'state' is no choice of a stream; leave it out")
+    found: Stream = make(**choices) if state is None else make(state, **choices)
     if not hasattr(found, "finish"):
         raise ArgumentError(f"a run of the task {model.task} has no streams; use predict")
     return found

@@ -101,7 +101,12 @@ FILES = obj(
 )
 PREDICTIONS = obj({"model": TEXT, "predictions": {"type": "array", "items": ROW}}, "model", "predictions")
 SESSION = obj({"session": TEXT, "model": TEXT, "step": COUNT}, "session", "model", "step")
-OPENING = obj({"state": {"type": "string", "description": "a state that was taken elsewhere"}})
+OPENING = obj(
+    {
+        "state": {"type": "string", "description": "a state that was taken elsewhere"},
+        "choices": {"type": "object", "description": "how the task streams: see its page of the manual"},
+    }
+)
 PUSH = obj(
     {
         "push": {"description": "the next part: a text, rows of numbers, samples, points"},

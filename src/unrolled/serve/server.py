@@ -112,6 +112,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._sessions, self._listening = sessions, listening
 
+    def stop(self) -> None:
+        """End the server, as SIGTERM does."""
+        self.should_exit = True
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for one in sockets or []:

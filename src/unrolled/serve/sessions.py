@@ -15,11 +15,12 @@ from unrolled.serve.limits import Limits
 from unrolled.serve.logs import event
 from unrolled.serve.messages import dump
 from unrolled.serve.metrics import Metrics
-from unrolled.serve.model import Served, Stream
+from unrolled.serve.model import Served
 from unrolled.serve.parts import look_into, part_of
 from unrolled.serve.refusal import Refusal, busy
 from unrolled.serve.store import Saved, Store, new_id
 from unrolled.serve.work import Work
+from unrolled.streams import Stream
 
 # Events that a reader who comes late, or again, still finds.
 _REMEMBERED = 64
@@ -83,11 +84,13 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def open(self, served: Served, owner: str, state: bytes | None = None) -> Session:
-        """A new stream, from the beginning or from a state. Raises Refusal."""
-        return await self._add(new_id(), served, owner, state)
+    async def open(
+        self, served: Served, owner: str, state: bytes | None = None, choices: Mapping[str, Any] | None = None
+    ) -> Session:
+        """A new stream, from the beginning or from a state, with the task's own choices. Raises Refusal."""
+        return await self._add(new_id(), served, owner, lambda: served.stream(state, choices))
 
-    async def _add(self, name: str, served: Served, owner: str, state: bytes | None) -> Session:
+    async def _add(self, name: str, served: Served, owner: str, make: Callable[[], Stream]) -> Session:
         if served.no_stream is not None:
             raise Refusal(409, f"The model {served.name!r} has no streams: {served.no_stream}.")
         if self.stopping:
@@ -96,7 +99,7 @@ class Sessions:
             raise busy(f"{len(self._open):,} sessions are open, as many as may be; finish one or wait.")
         self._opening[name] = asyncio.get_running_loop().create_future()
         try:
-            stream = await self._step(lambda: served.stream(state))
+            stream = await self._step(make)
             session = Session(name, served, stream, owner, stream.steps)
             self._open[name] = session
         finally:
@@ -126,7 +129,8 @@ class Sessions:
             return self._open[name]
         if saved.model not in self._models:
             raise Refusal(409, f"The session is of the model {saved.model!r}, which is not served now; open a new one.")
-        session = await self._add(name, self._models[saved.model], owner, saved.state)
+        served = self._models[saved.model]
+        session = await self._add(name, served, owner, lambda: served.stream(saved.state))
         session.saved_steps = session.steps
         return session
 

@@ -52,8 +52,11 @@ async def open_session_of(name: Name, request: Request, owner: Owner) -> Respons
 async def _open(request: Request, name: str | None, owner: str) -> Response:
     context = context_of(request)
     served = context.model(name)
-    given = await read_object(request, ("state",))
-    session = await context.sessions.open(served, owner, state_of(given.get("state")))
+    given = await read_object(request, ("state", "choices"))
+    choices = given.get("choices", {})
+    if not isinstance(choices, dict):
+        raise Refusal(422, f"choices is {kind_of(choices)}; give an object.")
+    session = await context.sessions.open(served, owner, state_of(given.get("state")), choices)
     return answer(session.about(), 201)
 
 
