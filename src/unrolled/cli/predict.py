@@ -18,7 +18,7 @@ from unrolled.errors import UsageError
 if TYPE_CHECKING:
     from unrolled.tasks.classify import ClassifyTask
     from unrolled.tasks.regress import RegressTask
-    from unrolled.tasks.sequences import Inputs
+    from unrolled.tasks.sequence_inputs import Inputs
 
 Format = Annotated[
     typing.Literal["text", "json", "csv"], Parameter(name="--format", help="how the answers are written")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unrolled.tasks.classify import ClassifyTask
     from unrolled.tasks.language import LanguageTask
     from unrolled.tasks.regress import RegressTask
-    from unrolled.tasks.sequences import Inputs
+    from unrolled.tasks.sequence_inputs import Inputs
 
 Row = dict[str, Any]
 Run = Annotated[Path, Parameter(help="run folder that `unrolled train` wrote")]

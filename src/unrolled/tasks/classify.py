@@ -14,16 +14,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from unrolled.data import Labelled, Scaler, Vocabulary, check_labels
-from unrolled.data.genome import clean, kmers, reverse_complement
-from unrolled.data.ts import augment_series, fill_missing
+from unrolled.data.genome import clean, reverse_complement
+from unrolled.data.ts import augment_series
 from unrolled.data.voicing import augment_voiced
-from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.errors import ArgumentError, DataError
 from unrolled.streams.running import Running
-from unrolled.tasks.model import Parts, TaskModel, entry, epochs_for
+from unrolled.tasks.model import Parts, TaskModel, epochs_for
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import ClassifyOptions, Common
 from unrolled.tasks.reading import Found, Reading, recognise
-from unrolled.tasks.sequences import Batch, Change, Examples, Inputs, SequenceTask, group_column, make, part_off
+from unrolled.tasks.schemas import classify_schema
+from unrolled.tasks.sequence_inputs import Inputs, decided, encoded_classes, named, spelled
+from unrolled.tasks.sequences import Batch, Change, Examples, SequenceTask, group_column, make, part_off
 from unrolled.train import BatchSource, Carry, LossOutput, accuracy, confusion_matrix, macro_f1
 
 Class = str | int | float | bool
@@ -101,7 +103,7 @@ class ClassifyTask(SequenceTask):
         marks = reading.kind == "series" and any(np.isnan(row).any() for row in inputs)
         if reading.kind == "dna":
             options = replace(options, units="char" if reading.kmer == 1 else "word")
-            inputs = [_spelled(text, reading.kmer) for text in inputs]
+            inputs = [spelled(text, reading.kmer) for text in inputs]
         made = make(inputs, options, len(classes), start)
         plan = replace(made.plan, inputs=2 * made.plan.inputs) if marks else made.plan
         if options.positions and made.vocabulary is not None:
@@ -113,13 +115,16 @@ class ClassifyTask(SequenceTask):
 
     @classmethod
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
-        classes = entry(schema, "classes", list)
-        if not all(isinstance(name, str | int | float) for name in classes) or len(classes) != plan.outputs:
-            raise RunError("the data's schema does not name a class for each output")
-        reading, marks = Reading.from_json(schema.get("reading")), entry(schema, "marks", bool)
-        scaler = cls.input_of(replace(plan, inputs=plan.inputs // 2) if marks else plan, schema)
-        several = entry(schema, "several", bool)
-        return cls(plan, vocabulary, scaler, classes=classes, several=several, reading=reading, marks=marks)
+        found = classify_schema(plan, schema)
+        return cls(
+            plan,
+            vocabulary,
+            found.scaler,
+            classes=found.classes,
+            several=found.several,
+            reading=found.reading,
+            marks=found.marks,
+        )
 
     def schema(self) -> dict[str, Any]:
         return {
@@ -139,12 +144,7 @@ class ClassifyTask(SequenceTask):
         return self.reading.unlabelled(path)
 
     def encode(self, inputs: Inputs) -> list[npt.NDArray[Any]]:
-        if self.reading.kind == "dna":
-            return super().encode([_spelled(text, self.reading.kmer) for text in inputs])
-        encoded = super().encode(inputs)
-        if self.vocabulary is not None:
-            return encoded
-        return [fill_missing(row, marks=self.marks) for row in encoded]
+        return encoded_classes(inputs, self.reading, self.vocabulary, self.scaler, marks=self.marks)
 
     def outputs(self, inputs: Inputs, *, pooled: bool = False) -> npt.NDArray[np.float32]:
         found = super().outputs(inputs, pooled=pooled)
@@ -215,11 +215,11 @@ class ClassifyTask(SequenceTask):
 
     def measure(self, examples: Examples) -> dict[str, float]:
         logits, targets = torch.from_numpy(self.outputs(examples.inputs)), self.targets(examples.targets)
-        decided = self.decide(logits.numpy())
+        answers = self.decide(logits.numpy())
         return {
             "loss": float(self._cost(logits, torch.from_numpy(targets))),
-            "accuracy": accuracy(targets, decided),
-            "macro_f1": macro_f1(targets, decided),
+            "accuracy": accuracy(targets, answers),
+            "macro_f1": macro_f1(targets, answers),
         }
 
     def evaluate(self, path: Path) -> dict[str, Any]:
@@ -227,14 +227,14 @@ class ClassifyTask(SequenceTask):
         examples = self.read_part(path)
         found: dict[str, Any] = {**self.measure(examples), "classes": self.classes}
         if not self.several:
-            decided = self.decide(self.outputs(examples.inputs))
-            matrix = confusion_matrix(self.targets(examples.targets), decided, len(self.classes))
+            answers = self.decide(self.outputs(examples.inputs))
+            matrix = confusion_matrix(self.targets(examples.targets), answers, len(self.classes))
             found["confusion_matrix"] = matrix.tolist()
         return found
 
     def decide(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """The likeliest class (N,), or 0 and 1 (N, C): every label likelier than not."""
-        return (logits > 0).astype(np.float32) if self.several else logits.argmax(1)
+        return decided(logits, several=self.several)
 
     def probabilities(self, inputs: Inputs) -> npt.NDArray[np.float64]:
         """p(class | sequence), (N, C); rows sum to 1 unless there may be several labels."""
@@ -249,21 +249,11 @@ class ClassifyTask(SequenceTask):
 
     def predict(self, inputs: Inputs) -> list[Any]:
         """The label of each sequence, or the tuple of its labels."""
-        decided = self.decide(self.outputs(inputs))
-        if self.several:
-            return [tuple(name for name, mark in zip(self.classes, row, strict=True) if mark) for row in decided]
-        return [self.classes[number] for number in decided]
+        return named(self.decide(self.outputs(inputs)), self.classes, several=self.several)
 
 
 # Steps of training where nobody says otherwise; None: as for all sequences.
 EPOCH_STEPS = {"sound": 1500, "series": 600, "dna": 800}
-
-
-def _spelled(text: Any, k: int) -> str:
-    """DNA as the vocabulary reads it; raises ArgumentError where it is none, DataError for an illegal letter."""
-    if not isinstance(text, str):
-        raise ArgumentError(f"a sequence is {type(text).__name__}, this model reads DNA; give str")
-    return clean(text) if k == 1 else kmers(clean(text), k)
 
 
 def _layout(examples: Examples, options: ClassifyOptions) -> Reading:

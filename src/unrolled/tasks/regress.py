@@ -19,12 +19,13 @@ from unrolled.data import (
     read_table,
     read_text_targets,
 )
-from unrolled.errors import DataError, RunError
 from unrolled.streams.running import Running
-from unrolled.tasks.model import Parts, TaskModel, entry
+from unrolled.tasks.model import Parts, TaskModel
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import Common, RegressOptions
-from unrolled.tasks.sequences import Batch, Examples, Inputs, SequenceTask, group_column, make, part_off
+from unrolled.tasks.schemas import regress_schema, target_names
+from unrolled.tasks.sequence_inputs import Inputs
+from unrolled.tasks.sequences import Batch, Examples, SequenceTask, group_column, make, part_off
 from unrolled.train import BatchSource, Carry, LossOutput, mae, mse
 
 
@@ -53,9 +54,7 @@ class RegressTask(SequenceTask):
     @property
     def names(self) -> list[str]:
         """The name of each number: its column, or its place where one array of a file holds several."""
-        names: list[str] = self.columns["target"]
-        count = self.plan.outputs
-        return names if len(names) == count else [f"{names[0]} {place}" for place in range(1, count + 1)]
+        return target_names(self.columns["target"], self.plan.outputs)
 
     @classmethod
     def read(cls, path: Path, options: RegressOptions, common: Common) -> Parts[Examples]:
@@ -79,15 +78,8 @@ class RegressTask(SequenceTask):
 
     @classmethod
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
-        try:
-            target_scaler = Scaler.from_json(entry(schema, "target_scaler", dict))
-        except DataError as error:
-            raise RunError(str(error)) from None
-        columns = entry(schema, "columns", dict)
-        if len(target_scaler.mean) != plan.outputs or set(columns) != _COLUMNS:
-            raise RunError("the data's schema does not fit the network's outputs")
-        scaler = cls.input_of(plan, schema)
-        return cls(plan, vocabulary, scaler, target_scaler=target_scaler, columns=columns)
+        found = regress_schema(plan, schema)
+        return cls(plan, vocabulary, found.scaler, target_scaler=found.target_scaler, columns=found.columns)
 
     def schema(self) -> dict[str, Any]:
         return {"columns": self.columns, "target_scaler": self.target_scaler.to_json(), **self.input_schema()}
@@ -133,9 +125,6 @@ class RegressTask(SequenceTask):
             self.outputs(inputs).astype(np.float64) * self.target_scaler.scale + self.target_scaler.mean
         )
         return answers
-
-
-_COLUMNS = {"target", "text", "sequence", "inputs"}
 
 
 def _columns(options: RegressOptions) -> dict[str, Any]:

@@ -23,17 +23,16 @@ from unrolled.data import (
     read_table,
     split_rows,
 )
-from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.errors import ArgumentError
 from unrolled.layers import Pooling
 from unrolled.models import Embedding, SequenceNetwork
 from unrolled.tasks.events import Note
-from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
+from unrolled.tasks.model import Parts, TaskModel, digest, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, NetworkOptions, SequenceOptions
+from unrolled.tasks.sequence_inputs import Inputs, encoded
 from unrolled.train import BatchSource
 
-# Texts, or arrays (T, F); all of one kind.
-Inputs = Sequence[Any]
 WHOLE = ("word", "subword", "symbol")
 # Vectors of size 1, as torch starts them, make the first states of a trained-from-scratch network saturate.
 _EMBEDDING_SCALE = 0.1
@@ -133,23 +132,7 @@ class SequenceTask(TaskModel[Examples]):
 
     def encode(self, inputs: Inputs) -> list[npt.NDArray[Any]]:
         """Texts to ids (T,), arrays to scaled numbers (T, F). Raises ArgumentError where the kind is another."""
-        if self.vocabulary is not None:
-            for place, text in enumerate(inputs):
-                if not isinstance(text, str):
-                    raise ArgumentError(
-                        f"sequence {place + 1} is {type(text).__name__}, this model reads texts; give str"
-                    )
-            return list(self.vocabulary.encode_all(inputs))
-        encoded: list[npt.NDArray[Any]] = []
-        width = self.plan.inputs if self.scaler is None else len(self.scaler.mean)
-        for place, row in enumerate(inputs):
-            if isinstance(row, str) or row.ndim != 2 or row.shape[1] != width:
-                what = "a text" if isinstance(row, str) else f"of shape {row.shape}"
-                raise ArgumentError(
-                    f"sequence {place + 1} is {what}, this model reads {width} numbers a step; give arrays (T, {width})"
-                )
-            encoded.append(row if self.scaler is None else self.scaler.transform(row))
-        return encoded
+        return encoded(inputs, self.vocabulary, self.scaler, self.plan.inputs)
 
     @torch.no_grad()
     def outputs(self, inputs: Inputs, *, pooled: bool = False) -> npt.NDArray[np.float32]:
@@ -198,22 +181,6 @@ class SequenceTask(TaskModel[Examples]):
     def input_schema(self) -> dict[str, Any]:
         """The part of the schema that says how inputs are read."""
         return {"scaler": None if self.scaler is None else self.scaler.to_json()}
-
-    @staticmethod
-    def input_of(plan: NetworkPlan, schema: dict[str, Any]) -> Scaler | None:
-        """The scaler of a run of numbers, None for text; raises RunError."""
-        data = entry(schema, "scaler", dict, type(None))
-        if (data is None) != (plan.vocabulary is not None) or plan.pooling is None:
-            raise RunError("the data's schema does not say whether the input is text or numbers")
-        if data is None:
-            return None
-        try:
-            scaler = Scaler.from_json(data)
-        except DataError as error:
-            raise RunError(str(error)) from None
-        if len(scaler.mean) != plan.inputs:
-            raise RunError(f"the scaler has {len(scaler.mean)} features, the network {plan.inputs}")
-        return scaler
 
 
 def padded(rows: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:

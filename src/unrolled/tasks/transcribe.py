@@ -17,9 +17,9 @@ from unrolled.data import LengthBatches, Scaler, Vocabulary, build_vocabulary, p
 from unrolled.data.arrays import Numbers
 from unrolled.data.problems import Problems
 from unrolled.data.recordings import Recordings, read_recordings, read_samples
-from unrolled.data.signals import Choice, Signal, signal_from_json
+from unrolled.data.signals import Choice, Signal
 from unrolled.decode.ctc import Companion, Greedy, PrefixBeam, Span, align, steps_needed
-from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.errors import ArgumentError, RunError
 from unrolled.models.transcription import TranscriptionNetwork, ctc_cost
 from unrolled.tasks.clips import (
     STEPS_AT_ONCE,
@@ -32,15 +32,15 @@ from unrolled.tasks.clips import (
     usable,
 )
 from unrolled.tasks.events import Note
-from unrolled.tasks.model import Conclusion, Parts, TaskModel, digest, entry, epochs_for
+from unrolled.tasks.model import Conclusion, Parts, TaskModel, digest, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, TranscribeOptions
+from unrolled.tasks.schemas import MOST_JOINED, transcribe_schema
 from unrolled.tasks.sequences import group_column, padded, part_off
 from unrolled.train import BatchSource, Carry, LossOutput
 from unrolled.train.edits import character_error_rate, word_error_rate
 
 Logs = npt.NDArray[np.float32]
-_MOST_JOINED = 64
 _LOOKED_AT, _HARDLY_SPELT = 50, 0.9
 _SILENCE = (
     "it hardly spells yet: with CTC a network first learns to put out nothing, and the letters come later; "
@@ -154,20 +154,15 @@ class TranscribeTask(TaskModel[Clips]):
 
     @classmethod
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
-        reductions = entry(schema, "reductions", list)
-        if not all(type(factor) is int and 1 <= factor <= _MOST_JOINED for factor in reductions):
-            raise RunError("the data's schema has no usable 'reductions'")
-        try:
-            signal = signal_from_json(entry(schema, "signal", dict))
-            scaler = Scaler.from_json(entry(schema, "scaler", dict))
-        except DataError as error:
-            raise RunError(str(error)) from None
-        if vocabulary is None or len(vocabulary) != plan.outputs or len(reductions) not in (1, plan.layers):
-            raise RunError("the vocabulary or the reductions do not fit the network")
-        if not signal.width == len(scaler.mean) == plan.inputs:
-            raise RunError(f"the signal has {signal.width} features a step, the network reads {plan.inputs}")
-        columns = (entry(schema, "text", str), entry(schema, "inputs", str, type(None)))
-        return cls(plan, vocabulary, signal=signal, scaler=scaler, reductions=reductions, columns=columns)
+        vocabulary, found = transcribe_schema(plan, schema, vocabulary)
+        return cls(
+            plan,
+            vocabulary,
+            signal=found.signal,
+            scaler=found.scaler,
+            reductions=found.reductions,
+            columns=found.columns,
+        )
 
     def schema(self) -> dict[str, Any]:
         text, inputs = self.columns
@@ -336,8 +331,8 @@ def hold_out(clips: Clips, options: TranscribeOptions, common: Common) -> Parts[
 
 def reductions_of(options: TranscribeOptions, reduction: int) -> tuple[int, ...]:
     """How many steps each stage of the network joins. Raises ArgumentError where a pyramid cannot be built."""
-    if not 1 <= reduction <= _MOST_JOINED:
-        raise ArgumentError(f"reduction={reduction} must be from 1 to {_MOST_JOINED}; give another or leave it out")
+    if not 1 <= reduction <= MOST_JOINED:
+        raise ArgumentError(f"reduction={reduction} must be from 1 to {MOST_JOINED}; give another or leave it out")
     if options.reduce_by == "strided" or reduction == 1:
         return (reduction,)
     if options.reduce_by != "pyramid":

@@ -1,0 +1,137 @@
+"""What config.json says of a task's data, checked: what the models of torch and those of the runtime are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unrolled.data import Scaler, Vocabulary
+from unrolled.data.signals import Signal, signal_from_json
+from unrolled.errors import DataError, RunError
+from unrolled.tasks.language_text import BORDER
+from unrolled.tasks.model import entry
+from unrolled.tasks.network import NetworkPlan
+from unrolled.tasks.reading import Reading
+
+MOST_JOINED = 64
+_REGRESS_COLUMNS = {"target", "text", "sequence", "inputs"}
+
+
+@dataclass(frozen=True)
+class LanguageSchema:
+    """See `LanguageText`; `column` and `sequence` say where a table has its texts."""
+
+    ends: bool
+    lines: bool
+    column: str
+    sequence: str | None
+
+
+def language_schema(
+    plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None
+) -> tuple[Vocabulary, LanguageSchema]:
+    """The vocabulary, which there must be, and the rest; RunError where something is missing or does not fit."""
+    if vocabulary is None or BORDER not in vocabulary.specials:
+        raise RunError(f"the vocabulary lacks the unit {BORDER}")
+    if plan.vocabulary != len(vocabulary):
+        raise RunError(f"the vocabulary has {len(vocabulary)} units, but the network reads {plan.vocabulary}")
+    ends = entry(schema, "ends", bool)
+    # Older runs lack two entries.
+    schema = {"sequence": None, "lines": not ends, **schema}
+    return vocabulary, LanguageSchema(
+        ends, entry(schema, "lines", bool), entry(schema, "text", str), entry(schema, "sequence", str, type(None))
+    )
+
+
+@dataclass(frozen=True)
+class ClassifySchema:
+    """See `ClassifyTask`."""
+
+    classes: list[Any]
+    several: bool
+    reading: Reading
+    marks: bool
+    scaler: Scaler | None
+
+
+def classify_schema(plan: NetworkPlan, schema: dict[str, Any]) -> ClassifySchema:
+    """RunError where something is missing or does not fit."""
+    classes = entry(schema, "classes", list)
+    if not all(isinstance(name, str | int | float) for name in classes) or len(classes) != plan.outputs:
+        raise RunError("the data's schema does not name a class for each output")
+    reading, marks = Reading.from_json(schema.get("reading")), entry(schema, "marks", bool)
+    scaler = input_scaler(replace(plan, inputs=plan.inputs // 2) if marks else plan, schema)
+    return ClassifySchema(classes, entry(schema, "several", bool), reading, marks, scaler)
+
+
+@dataclass(frozen=True)
+class RegressSchema:
+    """See `RegressTask`."""
+
+    target_scaler: Scaler
+    columns: dict[str, Any]
+    scaler: Scaler | None
+
+
+def regress_schema(plan: NetworkPlan, schema: dict[str, Any]) -> RegressSchema:
+    """RunError where something is missing or does not fit."""
+    target_scaler = _scaler(entry(schema, "target_scaler", dict))
+    columns = entry(schema, "columns", dict)
+    if len(target_scaler.mean) != plan.outputs or set(columns) != _REGRESS_COLUMNS:
+        raise RunError("the data's schema does not fit the network's outputs")
+    return RegressSchema(target_scaler, columns, input_scaler(plan, schema))
+
+
+def target_names(columns: list[str], count: int) -> list[str]:
+    """The name of each number: its column, or its place where one array of a file holds several."""
+    return columns if len(columns) == count else [f"{columns[0]} {place}" for place in range(1, count + 1)]
+
+
+def input_scaler(plan: NetworkPlan, schema: dict[str, Any]) -> Scaler | None:
+    """The scaler of a run of numbers, None for text; raises RunError."""
+    data = entry(schema, "scaler", dict, type(None))
+    if (data is None) != (plan.vocabulary is not None) or plan.pooling is None:
+        raise RunError("the data's schema does not say whether the input is text or numbers")
+    if data is None:
+        return None
+    scaler = _scaler(data)
+    if len(scaler.mean) != plan.inputs:
+        raise RunError(f"the scaler has {len(scaler.mean)} features, the network {plan.inputs}")
+    return scaler
+
+
+@dataclass(frozen=True)
+class TranscribeSchema:
+    """See `TranscribeTask`; `columns` are those of the text and of the inputs."""
+
+    signal: Signal
+    scaler: Scaler
+    reductions: list[int]
+    columns: tuple[str, str | None]
+
+
+def transcribe_schema(
+    plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None
+) -> tuple[Vocabulary, TranscribeSchema]:
+    """The vocabulary, which there must be, and the rest; RunError where something is missing or does not fit."""
+    reductions = entry(schema, "reductions", list)
+    if not all(type(factor) is int and 1 <= factor <= MOST_JOINED for factor in reductions):
+        raise RunError("the data's schema has no usable 'reductions'")
+    try:
+        signal = signal_from_json(entry(schema, "signal", dict))
+    except DataError as error:
+        raise RunError(str(error)) from None
+    scaler = _scaler(entry(schema, "scaler", dict))
+    if vocabulary is None or len(vocabulary) != plan.outputs or len(reductions) not in (1, plan.layers):
+        raise RunError("the vocabulary or the reductions do not fit the network")
+    if not signal.width == len(scaler.mean) == plan.inputs:
+        raise RunError(f"the signal has {signal.width} features a step, the network reads {plan.inputs}")
+    columns = (entry(schema, "text", str), entry(schema, "inputs", str, type(None)))
+    return vocabulary, TranscribeSchema(signal, scaler, reductions, columns)
+
+
+def _scaler(data: dict[str, Any]) -> Scaler:
+    try:
+        return Scaler.from_json(data)
+    except DataError as error:
+        raise RunError(str(error)) from None
