@@ -1,0 +1,15 @@
+"""A trained run without torch: NumPy, the compiled kernels and safetensors.
+
+import unrolled.runtime as runtime
+
+model = runtime.load("runs/classify-001")
+model.predict(["a text"])
+stream = model.stream()
+"""
+
+from __future__ import annotations
+
+from unrolled.runtime.loading import load
+from unrolled.runtime.model import Model
+
+__all__ = ["Model", "load"]
