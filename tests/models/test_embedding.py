@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from unrolled.errors import ArgumentError
+from unrolled.layers import Tokens
 from unrolled.models import Embedding
 from unrolled.models.embedding import UNKNOWN
 
@@ -67,3 +68,19 @@ def test_positions_add_a_vector_for_each_place() -> None:
     torch.testing.assert_close(embedding(ids), embedding.weight[ids] + places)
     with pytest.raises(ArgumentError, match="the embedding is 7 x 4 with 0 positions, but all need at least 1"):
         Embedding(7, 4, positions=0)
+
+
+def test_rows_are_what_is_returned_not_yet_looked_up() -> None:
+    embedding = Embedding(6, 3)
+    given = torch.randint(6, (2, 4))
+    rows = embedding.rows(given)
+    assert isinstance(rows, Tokens)
+    torch.testing.assert_close(rows.dense(), embedding(given), rtol=0, atol=0)
+    placed = Embedding(6, 3, positions=2)
+    torch.testing.assert_close(placed.rows(given), placed(given), rtol=0, atol=0)
+
+
+def test_a_hook_sees_what_a_recurrent_layer_reads() -> None:
+    embedding, given = Embedding(6, 3), torch.randint(6, (2, 4))
+    embedding.register_forward_hook(lambda module, inputs, found: 2 * found)
+    torch.testing.assert_close(embedding.rows(given), 2 * embedding.weight[given], rtol=0, atol=0)

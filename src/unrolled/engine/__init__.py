@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unrolled.engine.plan import Capture, Plan
     from unrolled.engine.scan import Explanation, choose, explain, ready_step, scan, step
     from unrolled.engine.segments import MEMORIES, Job, in_segments
+    from unrolled.engine.tokens import Tokens
     from unrolled.engine.weights import Weights, draw_noise, initial_state
 
 _HOME = {
@@ -24,6 +25,7 @@ _HOME = {
     "Job": "segments",
     "Packed": "packed",
     "Plan": "plan",
+    "Tokens": "tokens",
     "Weights": "weights",
     "block_rows": "output",
     "choose": "scan",
@@ -47,6 +49,7 @@ __all__ = [
     "Job",
     "Packed",
     "Plan",
+    "Tokens",
     "Weights",
     "block_rows",
     "choose",

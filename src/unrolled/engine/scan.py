@@ -17,6 +17,7 @@ from unrolled.engine.cpu import opaque, operation, stepper
 from unrolled.engine.packed import Packed, part_of
 from unrolled.engine.plan import Capture, Plan, looked_into
 from unrolled.engine.segments import MEMORIES, Job, in_segments
+from unrolled.engine.tokens import Tokens, dense
 from unrolled.engine.weights import Weights, check_state, initial_state
 from unrolled.errors import ArgumentError, EngineError
 
@@ -45,7 +46,7 @@ class Explanation:
 def scan(
     cell: Cell | Program,
     weights: Weights,
-    xs: Tensor | None,
+    xs: Tensor | Tokens | None,
     state: Any = None,
     *,
     steps: int | None = None,
@@ -58,11 +59,12 @@ def scan(
 ) -> tuple[Tensor, Any]:
     """Run a cell over sequences: xs (B, T, F) -> outputs (B, T, O) and the last state, a named tuple of (B, size).
 
-    `xs=None, steps=T` runs without input. Past its length (B,) a row's state is frozen and its output 0. `reverse`
-    reads from the end; outputs stay in the order of time. `noise` gives values to the noise operands (left out: their
-    mean). `capture` is filled with gates and states at every step. `engine` is "auto", "compiled", "native" or
-    "reference". `memory="low"` computes the steps a second time in the backward pass instead of keeping them: exact
-    gradients in memory of about the square root of T beside inputs, outputs and their gradients.
+    `xs` may be `Tokens`, rows of a table; `xs=None, steps=T` runs without input. Past its length (B,) a row's state is
+    frozen and its output 0. `reverse` reads from the end; outputs stay in the order of time. `noise` gives values to
+    the noise operands (left out: their mean). `capture` is filled with gates and states at every step. `engine` is
+    "auto", "compiled", "native" or "reference". `memory="low"` computes the steps a second time in the backward pass
+    instead of keeping them: exact gradients in memory of about the square root of T beside inputs, outputs and their
+    gradients.
 
     Raises ArgumentError where shapes do not fit, EngineError where the named engine cannot take the call.
     """
@@ -70,15 +72,19 @@ def scan(
     if memory not in MEMORIES:
         raise ArgumentError(f"memory is {memory!r}; give {' or '.join(MEMORIES)}.")
     if memory == "low" and plan.steps and plan.batch:
-        return _in_segments(cell, plan, weights, xs, state, noise or {}, lengths, engine)
+        return _in_segments(cell, plan, weights, dense(xs), state, noise or {}, lengths, engine)
     if plan.steps == 0 or plan.batch == 0:
         empty = weights.W.new_zeros(plan.batch, plan.steps, plan.sizes.of(plan.program.output_width))
         for name in capture or ():
             capture.values[name] = empty.new_zeros(plan.batch, plan.steps, plan.sizes.hidden)  # type: ignore[union-attr]  # not None
         return empty, state
     chosen = _first(plan) if engine == "auto" else choose(plan, engine).engine
-    inputs = None if xs is None else xs.transpose(0, 1)
     drawn = {name: part_of(value, slice(None)) for name, value in (noise or {}).items()}
+    if chosen == "compiled" and isinstance(xs, Tokens) and operation.takes_tokens(plan, xs):
+        outputs, state = operation.scan(plan, weights, xs, state, lengths, drawn)
+        return outputs.transpose(0, 1), state
+    xs = dense(xs)
+    inputs = None if xs is None else xs.transpose(0, 1)
     if chosen == "native" and inputs is not None:
         outputs, state = native.scan(plan, weights, inputs, state, lengths)
     elif chosen == "compiled":
@@ -202,14 +208,14 @@ def _as_cell(cell: Cell | Program) -> Cell:
 
 
 def _planned(
-    cell: Cell | Program, weights: Weights, xs: Tensor | None, state: Any, steps: int | None,
+    cell: Cell | Program, weights: Weights, xs: Tensor | Tokens | None, state: Any, steps: int | None,
     noise: Mapping[str, Tensor | Packed] | None, lengths: Tensor | None, reverse: bool, capture: Capture | None,
 ) -> tuple[Plan, Any]:  # fmt: skip
     """Check the arguments of a call and say in a plan what they ask for."""
     program = trace(cell)
     sizes = weights.sizes(program)
     batch, count = _extent(sizes.input, xs, state, steps, lengths)
-    like = weights.W if xs is None else xs
+    like = xs.table if isinstance(xs, Tokens) else weights.W if xs is None else xs
     if like.dtype != weights.W.dtype or like.device != weights.W.device:
         raise ArgumentError(
             f"the input is {like.dtype} on {like.device}, but the weights are {weights.W.dtype} on {weights.W.device}; "
@@ -247,7 +253,9 @@ def _planned(
     return plan, state
 
 
-def _extent(features: int, xs: Tensor | None, state: Any, steps: int | None, lengths: Tensor | None) -> tuple[int, int]:
+def _extent(
+    features: int, xs: Tensor | Tokens | None, state: Any, steps: int | None, lengths: Tensor | None
+) -> tuple[int, int]:
     """Rows and steps of a call."""
     if xs is None:
         if steps is None or steps < 0:

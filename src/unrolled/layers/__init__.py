@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unrolled.engine import Tokens
 from unrolled.layers.accelerate import accelerate
 from unrolled.layers.attention import ATTENTIONS, Attention, Memory
 from unrolled.layers.captures import Captures
@@ -27,6 +28,7 @@ __all__ = [
     "Regularisation",
     "State",
     "Structure",
+    "Tokens",
     "Unrolled",
     "accelerate",
     "explain",

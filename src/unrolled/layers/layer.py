@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unrolled.engine import Capture
+from unrolled.engine import Capture, Tokens
 from unrolled.layers.direction import Call, Direction
 from unrolled.layers.drawn import Drawn, draw_mask, masked
 from unrolled.layers.lengths import valid
@@ -56,11 +56,16 @@ class Layer(nn.Module):
         return Drawn(mask, tuple(w for w, _ in both), tuple(n for _, n in both))
 
     def run(
-        self, call: Call, drawn: Drawn, xs: Tensor | None, state: tuple[Any, ...], captures: Sequence[Capture | None]
+        self,
+        call: Call,
+        drawn: Drawn,
+        xs: Tensor | Tokens | None,
+        state: tuple[Any, ...],
+        captures: Sequence[Capture | None],
     ) -> tuple[Tensor, tuple[Any, ...]]:
-        """From xs (B, T, F) or None to outputs (B, T, D * O) and the state of each direction."""
+        """From xs (B, T, F), tokens or None to outputs (B, T, D * O) and the state of each direction."""
         inner = xs
-        if inner is not None:
+        if isinstance(inner, Tensor):
             if self.norm is not None:
                 own = self.norm if drawn.norm is None else partial(functional_call, self.norm, dict(drawn.norm))
                 inner = own(inner)
@@ -84,8 +89,8 @@ class Layer(nn.Module):
         joined = torch.cat(outputs, 2) if len(outputs) == 2 else outputs[0]
         return self._add(joined, xs, call), tuple(after)
 
-    def _add(self, outputs: Tensor, xs: Tensor | None, call: Call) -> Tensor:
-        if not self.residual or xs is None:
+    def _add(self, outputs: Tensor, xs: Tensor | Tokens | None, call: Call) -> Tensor:
+        if not self.residual or not isinstance(xs, Tensor):
             return outputs
         outputs = outputs + xs
         # The cell's outputs are zero past a row's length; its padded inputs need not be.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unrolled import engine
 from unrolled.cell import Program
-from unrolled.engine import Weights
+from unrolled.engine import Tokens, Weights
 from unrolled.layers.captures import Captures
 from unrolled.layers.direction import Scan
 from unrolled.layers.recurrent import Recurrent
@@ -150,12 +150,13 @@ def _through(
     names = tuple(dict.fromkeys((*layer.program.state, *layer.program.gates)))
 
     def through(
-        scan: Scan, x: Tensor | None, state: State | None = None, *, lengths: Any = None,
+        scan: Scan, x: Tensor | Tokens | None, state: State | None = None, *, lengths: Any = None,
         capture: Captures | None = None, steps: int | None = None,
     ) -> tuple[Tensor, State]:  # fmt: skip
         if training and not torch.is_grad_enabled():
             return Recurrent.through(layer, scan, x, state, lengths=lengths, capture=capture, steps=steps)
         captures = Captures(*names) if keep else capture
+        x = x.dense() if isinstance(x, Tokens) else x
         seen = len(watch.passages)
         way = scan if marks is None else _numbered(path, layer, marks, watch)
         outputs, after = Recurrent.through(layer, way, x, state, lengths=lengths, capture=captures, steps=steps)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.cell import Cell, Initial, Program, Sizes, trace
-from unrolled.engine import MEMORIES, Capture, Weights, ready_step, scan, step
+from unrolled.engine import MEMORIES, Capture, Tokens, Weights, ready_step, scan, step
 from unrolled.errors import ArgumentError
 from unrolled.layers import low_memory
 from unrolled.layers.captures import Captures
@@ -49,6 +49,7 @@ class Recurrent(nn.Module):
     - `memory`: "low" keeps the states at about sqrt(T) borders and computes the steps between them again on the way
       back: the same gradients in memory of about the square root of T, beside inputs, outputs and their gradients (and
       bidirectional, the outputs of the layers below). Where something is captured, everything is kept.
+    - `x` may be `Tokens`, rows of a table of vectors, which is faster where the table has fewer rows than x has steps.
     - `x=None, steps=T`: runs without input, for as many rows as `state` or `lengths` have, else for one.
 
     Set `layer.engine` to choose an engine by name. Raises ArgumentError for sizes, shapes and types that do not fit.
@@ -119,7 +120,7 @@ class Recurrent(nn.Module):
 
     def forward(
         self,
-        x: Tensor | None,
+        x: Tensor | Tokens | None,
         state: State | None = None,
         *,
         lengths: Tensor | Sequence[int] | None = None,
@@ -131,14 +132,16 @@ class Recurrent(nn.Module):
     def _taken(
         self,
         way: Scan,
-        x: Tensor | None,
+        x: Tensor | Tokens | None,
         state: State | None,
         lengths: Any,
         capture: Captures | None,
         steps: int | None,
     ) -> tuple[Tensor, State]:
         """`through`, which `torch.compile` takes whole unless gates are to be captured."""
-        if torch.compiler.is_dynamo_compiling() and capture is None:
+        if isinstance(x, Tokens) and not self._takes_tokens(way):
+            x = x.dense()
+        if torch.compiler.is_dynamo_compiling() and capture is None and not isinstance(x, Tokens):
             from unrolled.layers import untraced
 
             return untraced.forward(self, x, state, lengths, steps)
@@ -186,7 +189,7 @@ class Recurrent(nn.Module):
     def through(
         self,
         way: Scan,
-        x: Tensor | None,
+        x: Tensor | Tokens | None,
         state: State | None = None,
         *,
         lengths: Tensor | Sequence[int] | None = None,
@@ -207,7 +210,8 @@ class Recurrent(nn.Module):
         # what is captured is kept for every step anyway
         low = self.memory == "low" and way is scan and not captures.names and batch > 0 and steps > 1
         if low and not self.bidirectional:
-            outputs, after = low_memory.through(self, x, state, ends, batch, steps)
+            inputs = x.dense() if isinstance(x, Tokens) else x
+            outputs, after = low_memory.through(self, inputs, state, ends, batch, steps)
             return outputs, after
         call = Call(low_memory.by_direction if low else way, self.engine, steps, ends)
         outputs, after = self._drop(x, rates.input_dropout), []
@@ -217,10 +221,17 @@ class Recurrent(nn.Module):
             after.append(last)
         return self._drop(outputs, rates.output_dropout), tuple(after)
 
+    def _takes_tokens(self, way: Scan) -> bool:
+        """Whether nothing but the cells of the first layer, in the engine itself, reads the input."""
+        drops = self.training and self.regularisation.input_dropout
+        return way is scan and not drops and not self.stack[0].residual and not torch.compiler.is_dynamo_compiling()
+
     def _drop(self, x: Any, rate: float) -> Any:
         return x if x is None else drop(x, rate, variational=self.regularisation.variational, training=self.training)
 
-    def _extent(self, x: Tensor | None, state: State | None, lengths: Any, steps: int | None) -> tuple[int, int]:
+    def _extent(
+        self, x: Tensor | Tokens | None, state: State | None, lengths: Any, steps: int | None
+    ) -> tuple[int, int]:
         """Rows and steps of a call; ArgumentError where the arguments do not settle them."""
         if x is None:
             if steps is None or steps < 0:

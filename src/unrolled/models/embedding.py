@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unrolled.errors import ArgumentError
+from unrolled.layers import Tokens
 from unrolled.layers.regularisation import check_rate
 
 UNKNOWN = 1
@@ -56,17 +57,25 @@ class Embedding(nn.Module):
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """Vectors of ids (B, T), of which so many came before in their sequence."""
+        found = self._tokens(ids).dense()
+        if self.positions is None:
+            return found
+        places = torch.arange(start, start + ids.shape[1], device=ids.device).clamp(max=len(self.positions) - 1)
+        return found + self.positions[places]
+
+    def rows(self, ids: Tensor) -> Tensor | Tokens:
+        """`forward`, not yet looked up where that is all it does: a recurrent layer may read the rows faster so."""
+        # who has put a hook on this module wants to see what it returns
+        return self(ids) if self.positions is not None or self._forward_hooks else self._tokens(ids)
+
+    def _tokens(self, ids: Tensor) -> Tokens:
         check_ids(ids, len(self.weight))
         weight: Tensor = self.weight
         if self.training and self.word_dropout:
             ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNKNOWN)
         if self.training and self.dropout:
             weight = weight * functional.dropout(weight.new_ones(len(weight), 1), self.dropout)
-        found = functional.embedding(ids, weight)
-        if self.positions is None:
-            return found
-        places = torch.arange(start, start + ids.shape[1], device=ids.device).clamp(max=len(self.positions) - 1)
-        return found + self.positions[places]
+        return Tokens(ids, weight)
 
     def extra_repr(self) -> str:
         said = [f"{self.weight.shape[0]} x {self.weight.shape[1]}"]

@@ -122,7 +122,8 @@ class LanguageNetwork(nn.Module):
             raise ArgumentError(
                 f"ids have the shape {tuple(ids.shape)}, but the model needs (B, T); add a batch with ids[None]."
             )
-        embedded = self._drop(self.embedding(ids))
+        drops = self.training and self.dropout
+        embedded = self._drop(self.embedding(ids)) if drops else self.embedding.rows(ids)
         outputs, state = self.recurrent(embedded, state, lengths=lengths, capture=capture)
         return self._last(outputs), state
 

@@ -11,6 +11,7 @@ from unrolled.errors import ArgumentError
 from unrolled.layers import Captures, Pooling, Recurrent
 from unrolled.layers.lengths import as_lengths
 from unrolled.layers.regularisation import check_rate
+from unrolled.models.embedding import Embedding
 from unrolled.models.front import Convolutions
 
 
@@ -79,10 +80,13 @@ class SequenceNetwork(nn.Module):
         wanted = "(B, T, F) numbers" if self.embed is None else "(B, T) ids"
         if x.dim() != (3 if self.embed is None else 2):
             raise ArgumentError(f"x has the shape {tuple(x.shape)}, but this network reads {wanted}.")
+        if isinstance(self.embed, Embedding) and self.front is None:
+            outputs: Tensor = self.recurrent(self.embed.rows(x), lengths=lengths, capture=capture)[0]
+            return outputs, lengths
         features = x if self.embed is None else self.embed(x)
         if self.front is not None:
             features, lengths = self.front(features, as_lengths(lengths, x.shape[0], x.shape[1], x.device))
-        outputs: Tensor = self.recurrent(features, lengths=lengths, capture=capture)[0]
+        outputs = self.recurrent(features, lengths=lengths, capture=capture)[0]
         return outputs, lengths
 
     def extra_repr(self) -> str:

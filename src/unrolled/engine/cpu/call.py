@@ -42,11 +42,18 @@ class Call:
         if shares > 1 and self._worth_sharing_units(rows, shares):
             self.units, shares = shares, 1
         shares = min(max(1, rows), shares)
+        self.tokens: Tensor | None = None
+        self.table_rows: Tensor | None = None
         self.ragged: Ragged | None = None
         if lengths is None:
             self.bounds = shared(rows, shares)
         else:
             self.bounds, self.ragged = packed_rows(lengths.cpu(), plan.steps, shares, reverse=plan.reverse)
+
+    def read(self, ids: Tensor) -> None:
+        """The input is a table, and these are the rows (B, T) of it that each row of the batch reads."""
+        self.tokens = ids
+        self.table_rows = self.pack(ids.t().unsqueeze(-1)).reshape(-1)
 
     def _work(self) -> int:
         each = len(self.program.recurrent) * self.plan.sizes.output + 4 * len(self.program.nodes)
@@ -68,9 +75,9 @@ class Call:
         plan, joined = self.plan, self.code.joined
         stored = plan.steps * plan.batch * len(self.program.gates) * plan.sizes.hidden
         many = self.units == 1 and self.bounds[1] >= MANY_ROWS and stored >= MUCH
-        if joined is not None and plan.has_input and many:
+        if joined is not None and plan.has_input and many and self.tokens is None:
             return joined
-        few = plan.batch <= FEW_ROWS and plan.steps <= FEW_STEPS and self.program.heads == 1
+        few = self.tokens is None and plan.batch <= FEW_ROWS and plan.steps <= FEW_STEPS and self.program.heads == 1
         return self.code.direct if few else self.code.infer
 
     def sort(self, value: Tensor) -> Tensor:

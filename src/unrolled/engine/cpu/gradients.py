@@ -15,8 +15,13 @@ def gradients(memory: Memory, xs: Tensor, *, inputs: bool) -> dict[str, Tensor |
     call, program = memory.call, memory.call.program
     gates, hidden, padded = len(program.gates), call.widths["hidden"], call.padded["hidden"]
     dx = memory.scratch["dx"].reshape(-1, gates * padded)
-    packed = call.pack(xs)
-    flat = packed.reshape(len(dx), packed.shape[-1])
+    if call.table_rows is None:
+        packed = call.pack(xs)
+        flat = packed.reshape(len(dx), packed.shape[-1])
+    else:
+        # what a row of the table was read for, summed: from here on each is read once
+        packed = flat = xs
+        dx = torch.ops.aten.embedding_dense_backward(dx, call.table_rows, len(xs), -1, False)
 
     def rows(value: Tensor) -> Tensor:
         if hidden == padded:
@@ -27,7 +32,8 @@ def gradients(memory: Memory, xs: Tensor, *, inputs: bool) -> dict[str, Tensor |
     found["b"] = rows(dx.sum(0).unsqueeze(1)).reshape(-1)
     if inputs:
         weight = memory.padded_rows(memory.named["W"], gates)
-        found["xs"] = call.unpack(multiply(dx, weight).reshape(packed.shape))
+        adjoint = multiply(dx, weight).reshape(packed.shape)
+        found["xs"] = call.unpack(adjoint) if call.table_rows is None else adjoint
     _products(memory, found)
     for name, total in memory.totals.items():
         vector = name.removeprefix("p.")

@@ -44,13 +44,11 @@ class Memory:
     def start(self, step: Pass, xs: Tensor, state: tuple[Tensor, ...]) -> None:
         """Put the input, or its product with W for all steps, and the first state where the kernel looks for them."""
         call, ragged = self.call, self.call.ragged
-        inputs = call.pack(xs)
         if INPUT.buffer in step.buffers:
+            inputs = call.pack(xs)
             self.scratch[INPUT.buffer] = inputs if inputs.stride(-1) == 1 else inputs.contiguous()
         else:
-            weight = self.padded_rows(self.named["W"], len(call.program.gates))
-            flat = inputs if ragged is not None else inputs.reshape(-1, inputs.shape[-1])
-            self.tensors["x"] = multiply(flat, weight.mT).view(*call.steps, len(weight))
+            self.tensors["x"] = self._product(xs)
         at = call.plan.steps if call.plan.reverse else 0
         for (name, width), first in zip(call.program.state.items(), state, strict=True):
             padded = call.padded[width]
@@ -60,6 +58,17 @@ class Memory:
             else:
                 buffer[ragged.first] = pad(call.sort(first), padded)
             self.tensors[f"s.{name}"] = buffer
+
+    def _product(self, xs: Tensor) -> Tensor:
+        """W x_t for all steps: multiplied, or rows of a table that was."""
+        call = self.call
+        weight = self.padded_rows(self.named["W"], len(call.program.gates))
+        if call.table_rows is not None:
+            found = room.empty(*call.steps, len(weight), dtype=call.plan.dtype)
+            torch.index_select(multiply(xs, weight.mT), 0, call.table_rows, out=found.view(-1, len(weight)))
+            return found
+        inputs = call.pack(xs)
+        return multiply(inputs.reshape(-1, inputs.shape[-1]), weight.mT).view(*call.steps, len(weight))
 
     def start_backward(self, outputs: Tensor | None, last: tuple[Tensor | None, ...]) -> None:
         """Put the incoming gradients where the kernel looks for them."""

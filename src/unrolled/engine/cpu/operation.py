@@ -17,6 +17,7 @@ from unrolled.engine.cpu.gradients import gradients as all_gradients
 from unrolled.engine.cpu.large import DTYPES
 from unrolled.engine.cpu.memory import Memory
 from unrolled.engine.plan import Capture, Plan
+from unrolled.engine.tokens import Tokens
 from unrolled.engine.weights import Weights
 
 
@@ -33,14 +34,23 @@ def refuse(plan: Plan) -> str | None:
     return None
 
 
+def takes_tokens(plan: Plan, tokens: Tokens) -> bool:
+    """Whether the table is so small that its product with W, and a row of it for each step, cost less than theirs."""
+    return 2 * len(tokens.table) <= plan.batch * plan.steps and not opaque.tracing(tokens.table)
+
+
 def scan(
-    plan: Plan, weights: Weights, xs: Tensor | None, state: Any, lengths: Tensor | None, noise: Mapping[str, Tensor]
-) -> tuple[Tensor, Any]:
-    """Time-major: xs (T, B, F) -> outputs (T, B, O); see `unrolled.engine.scan`."""
+    plan: Plan, weights: Weights, xs: Tensor | Tokens | None, state: Any, lengths: Tensor | None,
+    noise: Mapping[str, Tensor],
+) -> tuple[Tensor, Any]:  # fmt: skip
+    """Time-major: xs (T, B, F), or tokens as they are, -> outputs (T, B, O); see `unrolled.engine.scan`."""
     program = without_noise(plan.program, [name for name in plan.program.noise if name not in noise])
-    if opaque.tracing(weights.W):
+    if opaque.tracing(weights.W) and not isinstance(xs, Tokens):
         return opaque.scan(plan, program, weights, plan_input(plan, weights, xs), state, lengths, noise)
     call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), lengths, dict(noise), list(weights.named))
+    if isinstance(xs, Tokens):
+        call.read(xs.ids)
+        xs = xs.table
     inputs = [plan_input(plan, weights, xs), *state, *weights.named.values()]
     if plan.gradient:
         outputs, *last = _Scan.apply(call, *inputs)  # type: ignore[no-untyped-call]  # torch does not type it
@@ -102,8 +112,9 @@ def _through_reference(
     cell: Cell = ProgramCell(call.plan.program)
     state = call.plan.program.state_type(*inputs[1 : 1 + states])
     with torch.enable_grad():
+        xs = inputs[0] if call.tokens is None else Tokens(call.tokens, inputs[0]).dense().transpose(0, 1)
         outputs, last = reference.scan(
-            cell, call.plan, Weights.from_dict(named), inputs[0], state, call.lengths, call.noise, Capture()
+            cell, call.plan, Weights.from_dict(named), xs, state, call.lengths, call.noise, Capture()
         )
     pairs = [(v, g) for v, g in zip((outputs, *last), gradients, strict=True) if g is not None and v.requires_grad]
     needed = [v for v, w in zip(inputs, wanted, strict=True) if w]
