@@ -11,6 +11,7 @@ from unrolled import cells
 from unrolled.cell import (
     Cell,
     ProgramCell,
+    Sizes,
     exp,
     greater,
     mean,
@@ -27,6 +28,7 @@ from unrolled.cell import (
 from unrolled.engine import step
 from unrolled.engine.cpu import call, room, stepper
 from unrolled.engine.cpu.compiler import compiled
+from unrolled.engine.cpu.recipe import recipe
 from unrolled.layers import Recurrent, Regularisation
 from unrolled.layers.state import map_state
 
@@ -178,3 +180,32 @@ class Dividing(Cell):
 @pytest.mark.parametrize("cell", [Forgetful(), Deep(), Dividing()], ids=lambda c: type(c).__name__)
 def test_odd_cells(cell: Cell, case: Case, dtype: torch.dtype) -> None:
     check_engine("compiled", cell, case, dtype)
+
+
+class Headed(Cell):
+    """Two heads, products of two operands, one with a bias, and a full matrix beside them."""
+
+    gates = ("r", "n")
+    state = state(h="output")
+    heads = 2
+    products = {"q": ("hidden", "hidden")}
+
+    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
+        r = sigmoid(x.r + u.r)
+        h = tanh(x.n * u("n", r * s.h)) + 0.1 * u("q", r)
+        return h, self.next(h=h)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("hidden", [16, 32, 64])
+@pytest.mark.parametrize("cell", [cells.SLSTM(heads=2), Headed()], ids=lambda c: type(c).__name__)
+def test_heads_that_fill_whole_panels(cell: Cell, hidden: int, dtype: torch.dtype) -> None:
+    check_engine("compiled", cell, Case(5, 4, 3, hidden, ragged=True, reverse=True), dtype)
+
+
+@pytest.mark.parametrize("cell", [cells.SLSTM(heads=2), Headed()], ids=lambda c: type(c).__name__)
+def test_what_lies_outside_the_heads_is_not_packed(cell: Cell) -> None:
+    code, sizes = compiled(trace(cell), "float32"), Sizes(3, 128, 128)
+    blocks = len(trace(cell).recurrent) * 128 * 64 + len(trace(cell).products) * 128 * 128
+    assert [recipe(code, step, sizes).elements for step in (code.train, code.back)] == [blocks, blocks]
+    assert recipe(code, code.train, Sizes(3, 126, 126)).elements > 1.4 * blocks

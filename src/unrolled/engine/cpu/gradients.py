@@ -64,15 +64,16 @@ def _products(memory: Memory, found: dict[str, Tensor | None]) -> None:
         adjoints = memory.scratch[place.buffer]
         adjoints = adjoints.reshape(-1, adjoints.shape[-1])
         adjoints = adjoints[:, place.slot * width : (place.slot + len(group.names)) * width]
-        products = multiply(adjoints.mT, _operand(memory, call.code.operands[group.names[0]]))
-        if group.names == tuple(program.recurrent) and program.heads == 1 and width == hidden:
+        operand = _operand(memory, call.code.operands[group.names[0]])
+        products = _product(adjoints, operand, len(group.names), call.widths[group.depth[1]], group.heads)
+        if group.names == tuple(program.recurrent) and width == hidden:
             found["U"] = products
         for k, name in enumerate(group.names):
             gradient = products[k * width : k * width + call.widths[group.depth[1]]]
             if name in program.products:
                 found[f"products.{name}"] = gradient
                 continue
-            blocks[name] = _diagonal(gradient, program.heads)
+            blocks[name] = gradient
             if name in program.recurrent_biased:
                 biases[name] = adjoints[:, k * width : k * width + hidden].sum(0)
     if program.recurrent and "U" not in found:
@@ -98,9 +99,15 @@ def _operand(memory: Memory, place: Place) -> Tensor:
     return tensor.reshape(-1, tensor.shape[-1]) if ragged is None else tensor[: len(ragged.time)]
 
 
-def _diagonal(matrix: Tensor, heads: int) -> Tensor:
-    """The blocks on the diagonal, stacked as the parameter keeps them."""
+def _product(adjoints: Tensor, operand: Tensor, gates: int, units: int, heads: int) -> Tensor:
+    """Adjoints (N, gates * width) times operand (N, n): (gates * width, n / heads), of each head its block alone."""
     if heads == 1:
-        return matrix
-    height, width = matrix.shape[0] // heads, matrix.shape[1] // heads
-    return torch.cat([matrix[h * height : (h + 1) * height, h * width : (h + 1) * width] for h in range(heads)])
+        return multiply(adjoints.mT, operand)
+    width, height, columns = adjoints.shape[1] // gates, units // heads, operand.shape[1] // heads
+    found = adjoints.new_empty(gates * width, columns)
+    for gate in range(gates):
+        for head in range(heads):
+            first = gate * width + head * height
+            block = adjoints[:, first : first + height]
+            found[first : first + height] = multiply(block.mT, operand[:, head * columns : (head + 1) * columns])
+    return found

@@ -30,6 +30,11 @@ def panel_blocks(target: Target, stage: Stage) -> int:
     return max(1, target.vectors() // max((len(g.results) for g in stage.groups), default=target.vectors()))
 
 
+def whole_heads(target: Target, lanes: int, stage: Stage, group: Group, units: int) -> bool:
+    """Whether no panel of so many units reaches over two heads, so that each is multiplied by its own head alone."""
+    return group.heads > 1 and units % (group.heads * panel_blocks(target, stage) * lanes) == 0
+
+
 class Kernel:
     """Emits the function of one schedule."""
 
@@ -68,6 +73,9 @@ class Kernel:
         }
         self.padded = {w: b.mul(n, lanes) for w, n in self.blocks.items()}
         self._share_out()
+        self._heads = {
+            id(g): self._whole_heads(stage, g) for stage, g in self.schedule.placed() if g.heads > 1 and not self.direct
+        }
         self.scratch = self._scratch()
         self.count = b.alloca(I64)
         self.waits = b.alloca(I64)
@@ -87,6 +95,11 @@ class Kernel:
                 for share in (self.header["share"], b.add(self.header["share"], number(1)))
             ]
             self.begin[width], self.end[width] = places[0], smaller(b, places[1], blocks)
+
+    def _whole_heads(self, stage: Stage, group: Group) -> Any:
+        """`whole_heads` of a layer's own sizes."""
+        b, units = self.b, number(group.heads * self._panel(stage) * self.kind.lanes)
+        return b.icmp_signed("==", b.srem(self.extent[stage.width], units), number(0))
 
     def _wait(self) -> None:
         """Until all threads are here, if units are shared out."""
@@ -203,24 +216,45 @@ class Kernel:
             else:
                 size = rows, width, vectors
                 if group.onto is not None:
-                    self._tiles(group.onto, m, count, panel, target, size, add=False)
-                self._tiles(group, m, count, panel, target, size, add=group.onto is not None)
+                    self._tiles(stage, group.onto, m, count, panel, target, size, add=False)
+                self._tiles(stage, group, m, count, panel, target, size, add=group.onto is not None)
             columns.append(column)
             column += width
         return columns
 
     def _tiles(
-        self, group: Group, m: Any, count: Any, panel: Any, target: Any, size: tuple[int, int, int], *, add: bool
-    ) -> None:
-        """One group's products of `count` rows with a panel, into or onto the scratch."""
+        self, stage: Stage, group: Group, m: Any, count: Any, panel: Any, target: Any, size: tuple[int, int, int], *,
+        add: bool,
+    ) -> None:  # fmt: skip
+        """One group's products of `count` rows with a panel, into or onto the scratch.
+
+        Where every head has whole panels, a panel is multiplied by the operand's units of its own head alone.
+        """
         b, (rows, width, vectors), (times, of) = self.b, size, group.depth
         # an operand of several parts is padded between them, a single one is not needed past its end
         depth = b.mul(number(times), self.padded[of]) if times > 1 or group.transposed else self.extent[of]
+        first, parts = number(0), number(1)
+        if group.heads > 1:
+            whole, each = self._heads[id(group)], b.sdiv(self.extent[of], number(group.heads))
+            unit = b.mul(panel, number(self._panel(stage) * self.kind.lanes))
+            head = b.sdiv(unit, b.sdiv(self.extent[stage.width], number(group.heads)))
+            first = b.select(whole, b.mul(head, each), first)
+            parts = b.select(whole, number(times), parts)
+            depth = b.select(whole, each, depth)
         stride, matrix = self.strides[group.operand.buffer][2], self.matrices[id(group)][0]
-        matrix = b.add(matrix, self._bytes(b.mul(panel, b.mul(depth, number(width * self.kind.lanes)))))
-        start = self._address(group.operand, m, number(0))
-        arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
-        call_tile(b, self.kind, rows, width, count, arguments, add=add)
+        panel_size = self._bytes(b.mul(depth, number(width * self.kind.lanes)))
+        matrix = b.add(matrix, b.mul(b.mul(panel, parts), panel_size))
+        start = self._address(group.operand, m, first)
+
+        def tile(start: Any, matrix: Any, *, add: bool) -> None:
+            arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
+            call_tile(b, self.kind, rows, width, count, arguments, add=add)
+
+        tile(start, matrix, add=add)
+        if group.heads > 1 and times > 1:
+            with loop(b, number(1), parts) as k:
+                further = b.add(start, self._bytes(b.mul(k, self.padded[of])))
+                tile(further, b.add(matrix, b.mul(k, panel_size)), add=True)
 
     def _dots(self, stage: Stage, group: Group, m: Any, block: Any, target: Any, *, add: bool) -> None:
         """One block of units of one row, from matrices as the parameters hold them."""

@@ -15,7 +15,7 @@ from unrolled.engine.cpu.compiler import Pass
 from unrolled.engine.cpu.joined import INPUT
 from unrolled.engine.cpu.large import multiply
 from unrolled.engine.cpu.panels import packed
-from unrolled.engine.cpu.recipe import where
+from unrolled.engine.cpu.recipe import BLOCKS, where
 from unrolled.engine.cpu.rows import dense_starts
 from unrolled.engine.cpu.schedule import Group, Place
 
@@ -174,6 +174,8 @@ class Memory:
 
     def source(self, name: str) -> Tensor:
         """A parameter that matrices are taken from, dense where heads make it a stack of blocks."""
+        if name == BLOCKS:
+            return self.named["U"]
         value, heads = self.named[name], self.call.program.heads
         if name != "U" or heads == 1:
             return value

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from unrolled.cell import Program, Sizes
 from unrolled.engine.cpu.compiler import Compiled, Pass
 from unrolled.engine.cpu.joined import INPUT
-from unrolled.engine.cpu.kernel import panel_blocks
+from unrolled.engine.cpu.kernel import panel_blocks, whole_heads
 from unrolled.engine.cpu.schedule import Group
+
+# U as its parameter has it, blocks one above the other; "U" is the dense matrix that has them on its diagonal.
+BLOCKS = "blocks of U"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ def _recipe(code: Compiled, step: Pass, sizes: Sizes) -> Recipe:
     for stage, group in step.schedule.placed():
         blocks, lanes, results = panel_blocks(code.target, stage), code.lanes, len(group.results)
         shapes = [where(code.program, sizes, group, name) for name in group.names]
+        heads = group.heads if whole_heads(code.target, lanes, stage, group, sizes.of(stage.width)) else 1
+        if heads > 1:
+            found, size = _of_heads(shapes, group, (blocks, lanes, results), total)
+            parts += found
+            places.append(total)
+            total += -(-size // lanes) * lanes
+            continue
         # transposed matrices follow each other along the inner extent, others stand side by side
         _, _, height, width = shapes[0]
         units, inner = (width, height) if group.transposed else (height, width)
@@ -61,6 +71,27 @@ def _recipe(code: Compiled, step: Pass, sizes: Sizes) -> Recipe:
         # whole cache lines
         total += -(-count * depth * wide // lanes) * lanes
     return Recipe(total, tuple(places), tuple(parts))
+
+
+def _of_heads(
+    shapes: list[tuple[str, int, int, int]], group: Group, tile: tuple[int, int, int], start: int
+) -> tuple[list[Part], int]:
+    """The parts of matrices that are blocks on a diagonal, without its zeros, and how many elements they take."""
+    blocks, lanes, results = tile
+    _, _, height, width = shapes[0]
+    units, inner = height // group.heads, width // group.heads
+    if group.transposed:
+        units, inner = inner, units
+    depth, wide = inner * (len(shapes) if group.transposed else 1), blocks * lanes * results
+    panels = units // (blocks * lanes)
+    rest = (depth * wide, wide, results * lanes, blocks, panels)
+    parts = []
+    for k, (_, row, _, _) in enumerate(shapes):
+        for head in range(group.heads):
+            place = start + head * panels * depth * wide + (k * inner * wide if group.transposed else k * lanes)
+            first = row + head * (height // group.heads)
+            parts.append(Part(BLOCKS, first, group.transposed, units, inner, inner, place, rest))
+    return parts, group.heads * panels * depth * wide
 
 
 def where(program: Program, sizes: Sizes, group: Group, name: str) -> tuple[str, int, int, int]:

@@ -34,7 +34,7 @@ class Place:
 class Group:
     """Products that read the same operand: `results` are nodes, `matrix` names what is packed, `operand` holds A.
 
-    `onto`: products that come first, in whose sums these go on.
+    `onto`: products that come first, in whose sums these go on. `heads`: so many blocks on a diagonal are a matrix.
     """
 
     matrix: str
@@ -42,6 +42,7 @@ class Group:
     results: tuple[int, ...]
     depth: tuple[int, str]  # the inner extent: so many times "hidden", "output" or "input"
     onto: Group | None = None
+    heads: int = 1
 
     @property
     def transposed(self) -> bool:
@@ -95,10 +96,10 @@ class Planner:
     """Gives every node a stage and every value that outlives its stage a place."""
 
     def __init__(
-        self, nodes: tuple[Node, ...], widths: tuple[str, ...], leaves: Mapping[int, Place],
+        self, program: Program, nodes: tuple[Node, ...], widths: tuple[str, ...], leaves: Mapping[int, Place],
         targets: Iterable[tuple[int, Place]], sums: Iterable[tuple[int, str]] = (),
     ) -> None:  # fmt: skip
-        self.nodes, self.widths, self.leaves = nodes, widths, dict(leaves)
+        self.program, self.nodes, self.widths, self.leaves = program, nodes, widths, dict(leaves)
         self.targets, self.sums = list(targets), list(sums)
         self.homes: dict[int, list[Place]] = {}
         self.operands: dict[int, tuple[Place, tuple[int, str]]] = {}
@@ -176,13 +177,17 @@ class Planner:
                 joined.setdefault((node.arguments[0], self.level[i], self._width(i)), []).append(i)
             elif node.operation == "transposed":
                 place, depth = self._joined_operand(node)
-                group = Group(f"T.{node.name}", place, (i,), depth)
+                group = Group(f"T.{node.name}", place, (i,), depth, heads=self._heads(str(node.name)))
                 stage(self.level[i], self._width(i)).groups.append(group)  # type: ignore[operator]
         for (operand, level, width), results in joined.items():
             place = self._in_memory(operand)
             names = ",".join(str(self.nodes[i].name) for i in results)
-            group = Group(f"M.{names}", place, tuple(results), (1, self._width(operand)))
+            group = Group(f"M.{names}", place, tuple(results), (1, self._width(operand)), heads=self._heads(names))
             stage(level, width).groups.append(group)  # type: ignore[operator]
+
+    def _heads(self, names: str) -> int:
+        """Blocks of these matrices, which are U of gates or further products of the cell."""
+        return self.program.heads if set(names.split(",")) <= set(self.program.recurrent) else 1
 
     def _joined_operand(self, node: Node) -> tuple[Place, tuple[int, str]]:
         """The adjoints of several products side by side, as one long row."""
@@ -273,7 +278,7 @@ def forward(program: Program, derivative: Pullback | None) -> Forward:
                 if (i, place) not in targets:
                     targets.append((i, place))
                 operands[i] = place
-    planner = Planner(program.nodes, program.widths, leaves, targets)
+    planner = Planner(program, program.nodes, program.widths, leaves, targets)
     return Forward(planner.plan(), saved, operands)
 
 
@@ -299,7 +304,7 @@ def backward(program: Program, derivative: Pullback, saved: dict[int, Place]) ->
         (derivative.state.get(k, zero), Place(f"D.{k}", _width(program, w), "new")) for k, w in program.state.items()
     ]
     sums = [(i, f"p.{k}") for k, i in derivative.parameters.items() if k in program.vectors]
-    return Planner(nodes, tuple(widths), leaves, targets, sums).plan()
+    return Planner(program, nodes, tuple(widths), leaves, targets, sums).plan()
 
 
 def gate_place(program: Program, gate: str, buffer: str) -> Place:
