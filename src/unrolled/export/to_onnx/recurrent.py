@@ -329,7 +329,7 @@ def _node(
 ) -> tuple[Value, list[dict[str, Value]]]:  # fmt: skip
     """One recurrent node for all directions: x (T, B, F) -> outputs (T, B, D * O) and the last state of each."""
     count, hidden = len(directions), directions[0].sizes.hidden
-    parts = [_stacked(direction, found) for direction in directions]
+    parts = [node_weights(direction, found) for direction in directions]
     name = names[0] if count == 1 else names[0].removesuffix(".forwards")
     W, R, B, P = (np.concatenate(group) for group in zip(*parts, strict=True))
     given = [
@@ -364,7 +364,7 @@ def _joined(g: Graph, parts: Sequence[Value]) -> Value:
     return parts[0] if len(parts) == 1 else g.add("Concat", *parts, axis=0)
 
 
-def _stacked(direction: Any, found: Native) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+def node_weights(direction: Any, found: Native) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """W (G*H, F), R (G*H, H), B (2*G*H,) and peepholes (3*H,), of which there may be none, as ONNX has them."""
     program, hidden = evaluated(direction.program), direction.sizes.hidden
 

@@ -141,12 +141,12 @@ class ActivatedLSTM(_Activated):
         return h, self.next(h=h, c=c)
 
 
-def rnn(f: Activation, clip: float | None = None) -> Cell:
+def rnn(f: Activation, *, clip: float | None = None) -> Cell:
     """A plain network; the library's own cell where that is what it is."""
     return Elman(f.ours) if f.ours and clip is None else ActivatedRNN(f, clip=clip)
 
 
-def gru(f: Activation, g: Activation, clip: float | None = None, *, reset_after: bool = True) -> Cell:
+def gru(f: Activation, g: Activation, *, clip: float | None = None, reset_after: bool = True) -> Cell:
     """A GRU; the library's own cell where that is what it is."""
     if (f.ours, g.ours, clip) == ("sigmoid", "tanh", None):
         return GRU() if reset_after else GRUResetBefore()
@@ -154,7 +154,13 @@ def gru(f: Activation, g: Activation, clip: float | None = None, *, reset_after:
 
 
 def lstm(
-    f: Activation, g: Activation, h: Activation, clip: float | None = None, *, coupled: bool, peepholes: bool
+    f: Activation,
+    g: Activation,
+    h: Activation,
+    *,
+    clip: float | None = None,
+    coupled: bool = False,
+    peepholes: bool = False,
 ) -> Cell:
     """An LSTM; the library's own cell where that is what it is."""
     if (f.ours, g.ours, h.ours, clip, coupled) == ("sigmoid", "tanh", "tanh", None, False):

@@ -84,7 +84,7 @@ def from_flax(
 def _cell(kind: str, g: Activation, f: Activation) -> Cell:
     if kind == "RNN":
         return activated.rnn(g)
-    return activated.gru(f, g) if kind == "GRU" else activated.lstm(f, g, g, coupled=False, peepholes=False)
+    return activated.gru(f, g) if kind == "GRU" else activated.lstm(f, g, g)
 
 
 def _split(kind: str, stack: Stacked, layout: Layout, api: str) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _cell(kind: str, g: Activation, f: Activation) -> Cell:
     if kind == "RNN":
         return activated.rnn(g)
     if kind == "LSTM":
-        return activated.lstm(f, g, g, coupled=False, peepholes=False)
+        return activated.lstm(f, g, g)
     return activated.gru(f, g, reset_after=kind == "GRU")
 
 
