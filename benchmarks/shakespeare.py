@@ -21,8 +21,8 @@ from reporting import Claim, Table, data_folder, parse, parser, report, train
 
 import unrolled as ur
 from unrolled.data import read_documents
+from unrolled.data.split import hold_out
 from unrolled.tasks.curve import read_metrics
-from unrolled.tasks.language import hold_out
 
 TEXT = Path("language", "shakespeare.txt")
 HELD_OUT = 0.1

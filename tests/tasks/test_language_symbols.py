@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unrolled.data.split import hold_out
 from unrolled.errors import ArgumentError, RunError
 from unrolled.tasks import TASKS, Common, open_run
-from unrolled.tasks.language import LanguageTask, hold_out
+from unrolled.tasks.language import LanguageTask
 
 PAGES = ("home page", "search", "item", "cart")
 

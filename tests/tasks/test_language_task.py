@@ -10,10 +10,11 @@ import torch
 from torch.nn import functional
 
 from unrolled.data import Window
+from unrolled.data.split import hold_out
 from unrolled.errors import ArgumentError, DataError
 from unrolled.layers import map_state
 from unrolled.tasks import open_run
-from unrolled.tasks.language import LanguageTask, hold_out
+from unrolled.tasks.language import LanguageTask
 from unrolled.tasks.model import Parts
 from unrolled.tasks.options import LanguageOptions
 

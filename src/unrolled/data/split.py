@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -35,6 +37,59 @@ def split_rows(
     kinds = _codes(labels if labels is not None else [None] * n)
     held = _held_rows(kinds, fraction, rng) if groups is None else _held_groups(kinds, _codes(groups), fraction, rng)
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+MOST_HELD = 2_000_000
+"""So many characters say how good a model of text is to a thousandth of a bit; more only take time from training."""
+
+
+def hold_out(
+    texts: list[str], fraction: float, path: Path | None = None, *, units: str = "char", most: int = MOST_HELD
+) -> tuple[list[str], list[str] | None]:
+    """The last `fraction` of the characters, at most `most`, taken off; a document on the border is cut in two.
+
+    Words and symbols stay whole: there it is cut behind the white space between two of them.
+    """
+    if fraction == 0:
+        return texts, None
+    total = sum(map(len, texts))
+    keep = total - held_characters(total, fraction, most)
+    train, valid = [], []
+    for text in texts:
+        cut = behind_gap(text, keep, units)
+        if text[:cut]:
+            train.append(text[:cut])
+        if text[cut:]:
+            valid.append(text[cut:])
+        keep = max(0, keep - len(text))
+    if not train or not valid:
+        raise too_short(total, fraction, path)
+    return train, valid
+
+
+def held_characters(total: int, fraction: float, most: int = MOST_HELD) -> int:
+    """How many of so many characters are held out. Raises ArgumentError."""
+    if not 0 < fraction < 1:
+        raise ArgumentError(f"validation is {fraction}, it must be 0 or more and below 1")
+    return min(most, round(fraction * total))
+
+
+def behind_gap(text: str, place: int, units: str) -> int:
+    """The first place from `place` on that a unit begins at; the end where none does. A place of 0 stays."""
+    if units not in ("word", "symbol") or not 0 < place < len(text):
+        return place
+    tabs = units == "symbol" and "\t" in text  # symbols may have spaces in them then
+    gap = re.compile(r"\t\s*" if tabs else r"\s+").search(text, place - 1)
+    return len(text) if gap is None else gap.end()
+
+
+def too_short(total: int, fraction: float, path: Path | None) -> DataError:
+    """The error for a text of which nothing can be held out."""
+    return DataError(
+        f"the text has only {total:,} characters, too few to hold {fraction:.0%} out; "
+        "give more text or a validation file",
+        path,
+    )
 
 
 def shared_rows(train_keys: Iterable[Hashable], other_keys: Iterable[Hashable]) -> int:

@@ -53,18 +53,21 @@ class TokenStreams:
     ) -> None:
         sizes = np.array([len(document) for document in documents], dtype=np.int64)
         tokens = np.concatenate(documents) if len(documents) else np.zeros(0, np.int64)
-        self._begin(tokens, sizes, streams, window, seed, shuffle)
+        self._begin(tokens, (np.cumsum(sizes) - sizes, sizes), streams, window, seed, shuffle)
 
     @classmethod
     def of_flat(
-        cls, tokens: Tokens, sizes: Ids, streams: int, window: int, seed: int, *, shuffle: bool = True
+        cls, tokens: Tokens, documents: tuple[Ids, Ids], streams: int, window: int, seed: int, *, shuffle: bool = True
     ) -> TokenStreams:
-        """The same of documents of these sizes (N,) that lie end to end; what is kept does not grow with the sizes."""
+        """The same of documents that begin at these places and have these sizes (N,); memory grows with N alone."""
         made = cls.__new__(cls)
-        made._begin(tokens, sizes, streams, window, seed, shuffle)
+        made._begin(tokens, documents, streams, window, seed, shuffle)
         return made
 
-    def _begin(self, tokens: Tokens, sizes: Ids, streams: int, window: int, seed: int, shuffle: bool) -> None:
+    def _begin(
+        self, tokens: Tokens, documents: tuple[Ids, Ids], streams: int, window: int, seed: int, shuffle: bool
+    ) -> None:
+        offsets, sizes = documents
         if streams < 1 or window < 1:
             raise ArgumentError(f"streams={streams} and window={window} read nothing; give at least 1 of each")
         usable = np.flatnonzero(sizes > 1)
@@ -78,7 +81,7 @@ class TokenStreams:
         self.shuffle = shuffle
         self._tokens = tokens
         self._sizes: Ids = sizes[usable]
-        self._offsets: Ids = (np.cumsum(sizes) - sizes)[usable]
+        self._offsets: Ids = offsets[usable]
         self._cut()
 
     def _cut(self) -> None:

@@ -6,14 +6,17 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unrolled.data.problems import Problems, listed, nearest
 from unrolled.data.text import opened, read_text, suffix_of
 from unrolled.errors import DataError
+
+if TYPE_CHECKING:
+    import polars
 
 # The csv module's own limit of 131,072 characters a cell is shorter than a long document.
 _LONGEST_CELL = 2**31 - 1
@@ -82,11 +85,11 @@ _Records = list[tuple[int, list[str]]]
 def _read_separated(path: Path, problems: Problems) -> tuple[tuple[str, ...], _Records]:
     text = read_text(path).rstrip("\n")
     header_line = text.lstrip("\n").split("\n", 1)[0]
-    separator = "\t" if suffix_of(path) == ".tsv" else _separator(header_line)
-    with _long_cells():
-        records = _split_records(text, separator, problems, path)
+    separator = "\t" if suffix_of(path) == ".tsv" else separator_of(header_line)
+    with long_cells():
+        records = split_records(io.StringIO(text), separator, problems, path)
         _, header = next(records, (0, []))
-        columns = _column_names(header, path)
+        columns = column_names(header, path)
         numbered: _Records = []
         for row, cells in records:
             # In a table of one column a blank line is an empty cell; in a wider one it is only a blank line.
@@ -94,20 +97,23 @@ def _read_separated(path: Path, problems: Problems) -> tuple[tuple[str, ...], _R
             if len(cells) == len(columns):
                 numbered.append((row, cells))
             elif cells:
-                problems.report(_ragged(cells, columns, separator, path, row))
+                problems.report(ragged_row(cells, columns, separator, path, row))
     return columns, numbered
 
 
-def _separator(header: str) -> str:
+def separator_of(header: str) -> str:
     """A .csv is separated by commas unless its first line has none but has semicolons or tabs."""
     return next((mark for mark in ",;\t" if mark in header), ",")
 
 
-def _split_records(text: str, separator: str, problems: Problems, path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
-    started = False
+def split_records(
+    lines: Iterable[str], separator: str, problems: Problems, path: Path, before: int = 0
+) -> Iterator[tuple[int, list[str]]]:
+    """The records of a .csv with the row on which each begins, `before` rows having gone before."""
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    started = before > 0
     while True:
-        row = reader.line_num + 1
+        row = before + reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
@@ -122,7 +128,8 @@ def _split_records(text: str, separator: str, problems: Problems, path: Path) ->
 
 
 @contextlib.contextmanager
-def _long_cells() -> Iterator[None]:
+def long_cells() -> Iterator[None]:
+    """Within this block a cell of a .csv may be as long as a document."""
     before = csv.field_size_limit(_LONGEST_CELL)
     try:
         yield
@@ -130,7 +137,8 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _column_names(header: list[str], path: Path) -> tuple[str, ...]:
+def column_names(header: list[str], path: Path) -> tuple[str, ...]:
+    """The names in the first row, those that are empty by their number; DataError for one that is there twice."""
     names = [cell.strip() or f"column {place}" for place, cell in enumerate(header, 1)]
     for place, name in enumerate(names):
         if name in names[:place]:
@@ -138,7 +146,8 @@ def _column_names(header: list[str], path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _ragged(cells: list[str], columns: tuple[str, ...], separator: str, path: Path, row: int) -> DataError:
+def ragged_row(cells: list[str], columns: tuple[str, ...], separator: str, path: Path, row: int) -> DataError:
+    """The error for a row that has not as many cells as there are columns."""
     return DataError(
         f"{len(cells)} cells where the first row names {len(columns)} columns; "
         f"put a cell that contains {separator!r} in quotation marks",
@@ -153,14 +162,15 @@ def _read_json_lines(path: Path, problems: Problems) -> tuple[tuple[str, ...], _
         if not line.strip():
             continue
         try:
-            numbered.append((row, _json_record(line, path, row)))
+            numbered.append((row, json_record(line, path, row)))
         except DataError as error:
             problems.report(error)
     columns = tuple(dict.fromkeys(name for _, record in numbered for name in record))
-    return columns, [(row, [_cell(record.get(name)) for name in columns]) for row, record in numbered]
+    return columns, [(row, [cell_text(record.get(name)) for name in columns]) for row, record in numbered]
 
 
-def _json_record(line: str, path: Path, row: int) -> dict[str, Any]:
+def json_record(line: str, path: Path, row: int) -> dict[str, Any]:
+    """One line of a .jsonl; DataError where it is no object that can be used."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -168,28 +178,45 @@ def _json_record(line: str, path: Path, row: int) -> dict[str, Any]:
     if not isinstance(record, dict) or not record:
         raise DataError("the line is not a JSON object with names and values; write one {...} a line", path, row)
     try:
-        "".join(map(_cell, record.values())).encode()
+        "".join(map(cell_text, record.values())).encode()
     except UnicodeEncodeError:
         raise DataError("an escape \\ud... of the line is half a character; write both halves", path, row) from None
     return record
 
 
 def _read_parquet(path: Path, problems: Problems) -> tuple[tuple[str, ...], _Records]:
+    with readable_parquet(path):
+        frame = parquet_frame(path).collect()
+        records = [[cell_text(value) for value in record] for record in frame.iter_rows()]
+    return tuple(frame.columns), list(enumerate(records, 1))
+
+
+def parquet_frame(path: Path) -> polars.LazyFrame:
+    """The columns of a Parquet file, of which nothing is read yet; DataError where polars is not installed."""
     try:
         import polars
     except ImportError:
         raise DataError(
             "reading Parquet needs polars, which is not installed; run \"pip install 'unrolled[data]'\"", path
         ) from None
+    return polars.scan_parquet(path, glob=False)
+
+
+@contextlib.contextmanager
+def readable_parquet(path: Path) -> Iterator[None]:
+    """Within this block what polars says of a damaged file is a DataError."""
     try:
-        frame = polars.read_parquet(path, glob=False)
-    except (polars.exceptions.PolarsError, OSError):
+        yield
+    except DataError:
+        raise
+    # Its decoder ends in a panic for some damage, which is no Exception in Python.
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
         raise DataError("this is not a readable Parquet file; write it again or give .csv", path) from None
-    records = [[_cell(value) for value in record] for record in frame.iter_rows()]
-    return tuple(frame.columns), list(enumerate(records, 1))
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A value as the text that a .csv would hold: nothing for null, JSON for numbers and lists."""
     if value is None:
         return ""

@@ -13,6 +13,7 @@ from unrolled.data.problems import nearest
 from unrolled.errors import DataError
 
 STANDARD_INPUT = Path("standard input")
+UTF8_MARK = b"\xef\xbb\xbf"
 
 _SIGNATURES = {
     b"PAR1": "Parquet",
@@ -72,29 +73,43 @@ def decode_text(data: bytes, path: str | Path) -> str:
 
     Raises DataError for bytes that are no text, and with the line for a byte that is not UTF-8.
     """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError("the text is in UTF-16, and UTF-8 is needed; save the file again as UTF-8", path)
-    kind = next((name for signature, name in _SIGNATURES.items() if data.startswith(signature)), None)
+    check_plain(data, path)
     if b"\0" in data:
-        raise _binary(kind, path)
+        raise _binary(data, path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if kind is not None:
-            raise _binary(kind, path) from None
+        if _kind(data) is not None:
+            raise _binary(data, path) from None
         # The codec has cut off the byte order mark, so positions are those of error.object.
-        before = error.object[: error.start]
-        column = error.start - (before.rfind(b"\n") + 1) + 1
-        raise DataError(
-            f"byte 0x{error.object[error.start]:02x} at byte {column} of this line is not UTF-8; "
-            "convert the file to UTF-8 (it may be Latin-1)",
-            path,
-            before.count(b"\n") + 1,
-        ) from None
+        raise not_utf8(error.object, error.start, path) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _binary(kind: str | None, path: str | Path) -> DataError:
+def check_plain(data: bytes, path: str | Path) -> None:
+    """DataError for the beginning of a file in UTF-16."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError("the text is in UTF-16, and UTF-8 is needed; save the file again as UTF-8", path)
+
+
+def not_utf8(data: bytes, place: int, path: str | Path, rows: int = 0) -> DataError:
+    """The error for the byte at `place`, with `rows` rows before `data`."""
+    before = data[:place]
+    column = place - (before.rfind(b"\n") + 1) + 1
+    return DataError(
+        f"byte 0x{data[place]:02x} at byte {column} of this line is not UTF-8; "
+        "convert the file to UTF-8 (it may be Latin-1)",
+        path,
+        rows + before.count(b"\n") + 1,
+    )
+
+
+def _kind(data: bytes) -> str | None:
+    return next((name for signature, name in _SIGNATURES.items() if data.startswith(signature)), None)
+
+
+def _binary(data: bytes, path: str | Path) -> DataError:
+    kind = _kind(data)
     shown = f" ({kind})" if kind else ""
     return DataError(f"this is a binary file{shown}, and text in UTF-8 is needed; give a text file", path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -21,8 +20,9 @@ from unrolled.data import (
     read_documents,
 )
 from unrolled.data.sequences import read_sequences
+from unrolled.data.split import hold_out
 from unrolled.decode import log_softmax
-from unrolled.errors import ArgumentError, DataError
+from unrolled.errors import ArgumentError
 from unrolled.layers import IGNORED, map_state, where_state
 from unrolled.models import LanguageNetwork
 from unrolled.streams.language import LanguageStream
@@ -227,44 +227,6 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
             costs, state = self.module.loss(inputs, targets, state, left if ragged else None, reduction="none")
             total += costs.double().sum(1)
         return total.cpu().numpy()
-
-
-def hold_out(
-    texts: list[str], fraction: float, path: Path | None = None, *, units: str = "char"
-) -> tuple[list[str], list[str] | None]:
-    """The last `fraction` of the characters, taken off; a document on the border is cut in two.
-
-    Words and symbols stay whole: there it is cut behind the white space between two of them.
-    """
-    if fraction == 0:
-        return texts, None
-    if not 0 < fraction < 1:
-        raise ArgumentError(f"validation is {fraction}, it must be 0 or more and below 1")
-    keep = sum(map(len, texts)) - round(fraction * sum(map(len, texts)))
-    train, valid = [], []
-    for text in texts:
-        cut = _behind_gap(text, keep, units) if units in ("word", "symbol") else keep
-        if text[:cut]:
-            train.append(text[:cut])
-        if text[cut:]:
-            valid.append(text[cut:])
-        keep = max(0, keep - len(text))
-    if not train or not valid:
-        raise DataError(
-            f"the text has only {sum(map(len, texts))} characters, too few to hold {fraction:.0%} out; "
-            "give more text or a validation file",
-            path,
-        )
-    return train, valid
-
-
-def _behind_gap(text: str, place: int, units: str) -> int:
-    """The first place from `place` on that a word or symbol begins at; the end where none does. A place of 0 stays."""
-    if not 0 < place < len(text):
-        return place
-    tabs = units == "symbol" and "\t" in text  # symbols may have spaces in them then
-    gap = re.compile(r"\t\s*" if tabs else r"\s+").search(text, place - 1)
-    return len(text) if gap is None else gap.end()
 
 
 def read_texts(path: Path, column: str, sequence: str | None, *, skip_bad: bool = False) -> Documents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,41 @@ def build_vocabulary(
     Kept are tokens seen at least `minimum` times, at most `size` ids in all; `lowercase` is for char and word. An equal
     set of texts gives an equal vocabulary, whatever their order. Raises ArgumentError.
     """
+    _check(units, size, minimum, lowercase, specials)
+    if units == "subword":
+        return train_subwords(texts, size, minimum, specials)
+    if lowercase:
+        texts = [text.lower() for text in texts]
+    counts: Counter[str] = Counter()
+    if units == "char":
+        counts = _count_characters(texts)
+    elif units != "byte":
+        counts = _count(texts, split_symbols if units == "symbol" else split_words)
+    return vocabulary_of_counts(units, counts, size=size, minimum=minimum, lowercase=lowercase, specials=specials)
+
+
+def vocabulary_of_counts(
+    units: str,
+    counts: Mapping[str, int],
+    *,
+    size: int | None = None,
+    minimum: int = 1,
+    lowercase: bool = False,
+    specials: Sequence[str] = (),
+) -> Vocabulary:
+    """The same from how often each unit occurs, in lower case already; not for subwords. Raises ArgumentError."""
+    _check(units, size, minimum, lowercase, specials)
+    if units == "byte":
+        return ByteVocabulary(specials=specials)
+    commonest = _commonest(counts, None if size is None else size - 2 - len(specials), minimum)
+    if units == "char":
+        return CharVocabulary(commonest, lowercase=lowercase, specials=specials)
+    if units == "symbol":
+        return SymbolVocabulary(commonest, specials=specials)
+    return WordVocabulary(commonest, lowercase=lowercase, specials=specials)
+
+
+def _check(units: str, size: int | None, minimum: int, lowercase: bool, specials: Sequence[str]) -> None:
     if units not in UNITS:
         raise ArgumentError(f"units={units!r} is not known; give one of {listed(UNITS)}{nearest(units, UNITS)}")
     if minimum < 1 or (size is not None and size < 3 + len(specials)):
@@ -44,21 +79,6 @@ def build_vocabulary(
         )
     if lowercase and units not in ("char", "word"):
         raise ArgumentError(f"lowercase is for char and word units, and {units!r} keeps the text; leave it out")
-    if units == "byte":
-        return ByteVocabulary(specials=specials)
-    if units == "subword":
-        return train_subwords(texts, size, minimum, specials)
-    if lowercase:
-        texts = [text.lower() for text in texts]
-    room = None if size is None else size - 2 - len(specials)
-    if units == "char":
-        return CharVocabulary(
-            _commonest(_count_characters(texts), room, minimum), lowercase=lowercase, specials=specials
-        )
-    if units == "symbol":
-        return SymbolVocabulary(_commonest(_count(texts, split_symbols), room, minimum), specials=specials)
-    words = _commonest(_count(texts, split_words), room, minimum)
-    return WordVocabulary(words, lowercase=lowercase, specials=specials)
 
 
 def vocabulary_of_words(
@@ -142,7 +162,7 @@ def _count(texts: Iterable[str], split: Callable[[str], list[str]]) -> Counter[s
     return counts
 
 
-def _commonest(counts: Counter[str], room: int | None, minimum: int) -> list[str]:
+def _commonest(counts: Mapping[str, int], room: int | None, minimum: int) -> list[str]:
     """The tokens seen often enough, the commonest first and equals in alphabetical order."""
     kept = sorted(
         (token for token, count in counts.items() if count >= minimum), key=lambda token: (-counts[token], token)

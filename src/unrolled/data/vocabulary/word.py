@@ -74,7 +74,10 @@ class WordVocabulary(Vocabulary):
         return np.fromiter(found, dtype=np.int64, count=len(words))
 
     def encode(self, text: str) -> Ids:
-        words = split_words(text.lower() if self.lowercase else text)
+        return self.ids_of_tokens(split_words(text.lower() if self.lowercase else text))
+
+    def ids_of_tokens(self, words: Sequence[str]) -> Ids:
+        """Ids `(T,)` of what `split_words` made of a text."""
         find = self._ids.get
         found = (find(word, -1) for word in words)
         ids = np.fromiter(found, dtype=np.int64, count=len(words))

@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from unrolled.data.split import hold_out
 from unrolled.errors import ArgumentError
 from unrolled.streams.language import LanguageStream
 from unrolled.tasks.arrays import as_sequences
 from unrolled.tasks.estimators.base import Estimator
-from unrolled.tasks.language import LanguageTask, hold_out
+from unrolled.tasks.language import LanguageTask
 from unrolled.tasks.language_text import Score
 from unrolled.tasks.model import Parts
 from unrolled.tasks.options import LanguageOptions, option
