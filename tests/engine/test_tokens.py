@@ -16,10 +16,15 @@ ROWS, FEATURES, BATCH, STEPS = 5, 3, 4, 7
 LENGTHS = torch.tensor([3, 7, 0, 5])
 
 
-def case(cell: str, hidden: int = 17) -> tuple[Recurrent, Tokens]:
+@pytest.fixture(autouse=True)
+def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation, "FEWEST_ROWS", 1)
+
+
+def case(cell: str, hidden: int = 17, rows: int = ROWS) -> tuple[Recurrent, Tokens]:
     layer = Recurrent(cells.by_name(cell), FEATURES, hidden).double()
-    table = torch.randn(ROWS, FEATURES, dtype=torch.float64, requires_grad=True)
-    return layer, Tokens(torch.randint(ROWS, (BATCH, STEPS)), table)
+    table = torch.randn(rows, FEATURES, dtype=torch.float64, requires_grad=True)
+    return layer, Tokens(torch.randint(ROWS, (BATCH, STEPS)) * (rows // ROWS), table)
 
 
 def everything(layer: Recurrent, xs: Tensor | Tokens, table: Tensor, **options: Any) -> list[Tensor]:
@@ -34,14 +39,14 @@ def everything(layer: Recurrent, xs: Tensor | Tokens, table: Tensor, **options: 
 
 
 @pytest.mark.parametrize("options", [{}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True}], ids=str)
-@pytest.mark.parametrize("cell", cells.names())
+@pytest.mark.parametrize(("cell", "rows"), [*((name, ROWS) for name in cells.names()), ("gru", 10 * ROWS)])
 def test_rows_of_a_table_equal_the_vectors_looked_up(
-    cell: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    cell: str, rows: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer, tokens = case(cell)
+    layer, tokens = case(cell, rows=rows)
     wanted = everything(layer, tokens.dense(), tokens.table, engine="reference", **options)
     # W times what was looked up would be made here
-    monkeypatch.setattr(operation, "plan_input", lambda plan, weights, xs: xs if xs is tokens.table else 1 / 0)
+    monkeypatch.setattr(operation, "plan_input", lambda plan, weights, xs: xs if len(xs) <= ROWS else 1 / 0)
     assert_close(everything(layer, tokens, tokens.table, engine="compiled", **options), wanted)
     with torch.no_grad():
         own = layer.stack[0].forwards

@@ -80,8 +80,9 @@ def scan(
         return empty, state
     chosen = _first(plan) if engine == "auto" else choose(plan, engine).engine
     drawn = {name: part_of(value, slice(None)) for name, value in (noise or {}).items()}
-    if chosen == "compiled" and isinstance(xs, Tokens) and operation.takes_tokens(plan, xs):
-        outputs, state = operation.scan(plan, weights, xs, state, lengths, drawn)
+    few = operation.in_few_rows(plan, xs) if chosen == "compiled" and isinstance(xs, Tokens) else None
+    if few is not None:
+        outputs, state = operation.scan(plan, weights, few, state, lengths, drawn)
         return outputs.transpose(0, 1), state
     xs = dense(xs)
     inputs = None if xs is None else xs.transpose(0, 1)

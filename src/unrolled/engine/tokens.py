@@ -23,6 +23,11 @@ class Tokens:
         """(B, T, F)."""
         return functional.embedding(self.ids, self.table)
 
+    def fewer(self) -> Tokens:
+        """The same with no rows in the table but those that are read."""
+        used, ids = self.ids.unique(return_inverse=True)
+        return Tokens(ids, functional.embedding(used, self.table))
+
     @property
     def shape(self) -> torch.Size:
         return torch.Size((*self.ids.shape, self.table.shape[1]))

@@ -20,6 +20,9 @@ from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.tokens import Tokens
 from unrolled.engine.weights import Weights
 
+# Below this a call costs what Python costs, and looking for what is read twice costs more than it saves.
+FEWEST_ROWS = 128
+
 
 def refuse(plan: Plan) -> str | None:
     """Why the compiled kernels cannot take this call; None where they can."""
@@ -34,9 +37,14 @@ def refuse(plan: Plan) -> str | None:
     return None
 
 
-def takes_tokens(plan: Plan, tokens: Tokens) -> bool:
-    """Whether the table is so small that its product with W, and a row of it for each step, cost less than theirs."""
-    return 2 * len(tokens.table) <= plan.batch * plan.steps and not opaque.tracing(tokens.table)
+def in_few_rows(plan: Plan, tokens: Tokens) -> Tokens | None:
+    """Tokens of so few rows that their product with W, and one of them for each step, cost less than the steps'."""
+    most = plan.batch * plan.steps // 2
+    if opaque.tracing(tokens.table) or most < FEWEST_ROWS:
+        return None
+    if len(tokens.table) > most:
+        tokens = tokens.fewer()
+    return tokens if len(tokens.table) <= most else None
 
 
 def scan(
