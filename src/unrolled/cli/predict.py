@@ -53,7 +53,7 @@ def predict(
         return
     if model.task == "transcribe":
         from unrolled.cli.transcribe import answer
-        from unrolled.tasks.transcribe import GREEDY
+        from unrolled.tasks.search import GREEDY
 
         answer(model, run, source, GREEDY, output, form=form)
         return

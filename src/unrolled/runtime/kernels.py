@@ -18,7 +18,7 @@ from unrolled.engine.cpu import team
 from unrolled.engine.cpu.compiler import Compiled, Pass, compiled, tools
 from unrolled.engine.cpu.joined import INPUT
 from unrolled.engine.cpu.kernel import HEADER
-from unrolled.engine.cpu.recipe import recipe, where
+from unrolled.engine.cpu.recipe import BLOCKS, recipe, where
 from unrolled.engine.cpu.schedule import Place
 from unrolled.runtime.interpreter import dense
 
@@ -99,6 +99,8 @@ class Kernels:
 
     def source(self, name: str) -> Array:
         """A parameter that matrices are taken from, dense where heads make it a stack of blocks."""
+        if name == BLOCKS:
+            return self.named["U"]
         value, heads = self.named[name], self.program.heads
         if name != "U" or heads == 1:
             return value

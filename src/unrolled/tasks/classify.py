@@ -24,8 +24,8 @@ from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import ClassifyOptions, Common
 from unrolled.tasks.reading import Found, Reading, recognise
 from unrolled.tasks.schemas import classify_schema
-from unrolled.tasks.sequence_inputs import Inputs, decided, encoded_classes, named, spelled
-from unrolled.tasks.sequences import Batch, Change, Examples, SequenceTask, group_column, make, part_off
+from unrolled.tasks.sequence_inputs import Inputs, decided, encoded_classes, group_column, named, spelled
+from unrolled.tasks.sequences import Batch, Change, Examples, SequenceTask, make, part_off
 from unrolled.train import BatchSource, Carry, LossOutput, accuracy, confusion_matrix, macro_f1
 
 Class = str | int | float | bool

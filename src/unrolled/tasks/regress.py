@@ -24,8 +24,8 @@ from unrolled.tasks.model import Parts, TaskModel
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import Common, RegressOptions
 from unrolled.tasks.schemas import regress_schema, target_names
-from unrolled.tasks.sequence_inputs import Inputs
-from unrolled.tasks.sequences import Batch, Examples, SequenceTask, group_column, make, part_off
+from unrolled.tasks.sequence_inputs import Inputs, group_column
+from unrolled.tasks.sequences import Batch, Examples, SequenceTask, make, part_off
 from unrolled.train import BatchSource, Carry, LossOutput, mae, mse
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unrolled.data import Scaler, Vocabulary
+from unrolled.data import Scaler, Vocabulary, WordVocabulary
 from unrolled.data.signals import Signal, signal_from_json
 from unrolled.errors import DataError, RunError
+from unrolled.tasks.film_input import FilmInput
 from unrolled.tasks.language_text import BORDER
 from unrolled.tasks.model import entry
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.reading import Reading
+from unrolled.tasks.step_inputs import NumberInput, StepInput, WordInput
+from unrolled.tasks.tag_parts import Label, Layout
 
 MOST_JOINED = 64
 _REGRESS_COLUMNS = {"target", "text", "sequence", "inputs"}
@@ -56,9 +59,7 @@ class ClassifySchema:
 
 def classify_schema(plan: NetworkPlan, schema: dict[str, Any]) -> ClassifySchema:
     """RunError where something is missing or does not fit."""
-    classes = entry(schema, "classes", list)
-    if not all(isinstance(name, str | int | float) for name in classes) or len(classes) != plan.outputs:
-        raise RunError("the data's schema does not name a class for each output")
+    classes = _class_names(plan, schema, "a class")
     reading, marks = Reading.from_json(schema.get("reading")), entry(schema, "marks", bool)
     scaler = input_scaler(replace(plan, inputs=plan.inputs // 2) if marks else plan, schema)
     return ClassifySchema(classes, entry(schema, "several", bool), reading, marks, scaler)
@@ -135,3 +136,39 @@ def _scaler(data: dict[str, Any]) -> Scaler:
         return Scaler.from_json(data)
     except DataError as error:
         raise RunError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class TagSchema:
+    """See `TagTask`; `reader` makes a batch of sequences."""
+
+    classes: list[Label]
+    reader: StepInput
+    layout: Layout
+    crf: bool
+
+
+def tag_schema(plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> TagSchema:
+    """RunError where something is missing or does not fit."""
+    classes = _class_names(plan, schema, "a label")
+    layout = Layout.from_json(entry(schema, "layout", dict))
+    reader = input_from_json(layout.kind, entry(schema, "input", dict), vocabulary)
+    return TagSchema(classes, reader, layout, entry(schema, "crf", bool))
+
+
+def _class_names(plan: NetworkPlan, schema: dict[str, Any], what: str) -> list[Any]:
+    classes: list[Any] = entry(schema, "classes", list)
+    if not all(isinstance(name, str | int | float) for name in classes) or len(classes) != plan.outputs:
+        raise RunError(f"the data's schema does not name {what} for each output")
+    return classes
+
+
+def input_from_json(kind: str, data: dict[str, Any], vocabulary: Vocabulary | None) -> StepInput:
+    """The input of a run; raises RunError."""
+    if kind == "words" and isinstance(vocabulary, WordVocabulary):
+        return WordInput.from_json(data, vocabulary)
+    if kind == "numbers" and vocabulary is None:
+        return NumberInput.from_json(data)
+    if kind == "frames" and vocabulary is None:
+        return FilmInput.from_json(data)
+    raise RunError(f"the data's schema does not describe steps of kind {kind!r}")

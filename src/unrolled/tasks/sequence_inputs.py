@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unrolled.data import Scaler, Vocabulary
+from unrolled.data import Scaler, Vocabulary, read_table
 from unrolled.data.genome import clean, kmers
 from unrolled.data.ts import fill_missing
 from unrolled.errors import ArgumentError
@@ -64,3 +65,12 @@ def named(marks: npt.NDArray[Any], classes: Sequence[Any], *, several: bool) -> 
     if several:
         return [tuple(name for name, mark in zip(classes, row, strict=True) if mark) for row in marks]
     return [classes[number] for number in marks]
+
+
+def group_column(path: Path, column: str | None, rows: Sequence[int | None]) -> list[Hashable] | None:
+    """The group of each of these rows of a table, None where no column is asked for."""
+    if column is None:
+        return None
+    table = read_table(path, skip_bad=True)
+    place = dict(zip(table.rows, table.column(column), strict=True))
+    return [place[row] for row in rows if row is not None]

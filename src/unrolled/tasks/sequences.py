@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from unrolled.data import (
     load_vectors,
     pad_ids,
     pad_numbers,
-    read_table,
     split_rows,
 )
 from unrolled.errors import ArgumentError
@@ -218,15 +216,6 @@ def part_off(
     train, held = split_rows(len(examples), share, common.seed, groups=examples.groups, labels=labels)
     by = "" if examples.groups is None else f", no {common.group} in both parts"
     return Parts(examples.take(train), examples.take(held), how=f"{share:.0%} of the training rows held out{by}")
-
-
-def group_column(path: Path, column: str | None, rows: Sequence[int | None]) -> list[Hashable] | None:
-    """The group of each of these rows of a table, None where no column is asked for."""
-    if column is None:
-        return None
-    table = read_table(path, skip_bad=True)
-    place = dict(zip(table.rows, table.column(column), strict=True))
-    return [place[row] for row in rows if row is not None]
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from unrolled.data import LengthBatches, Vocabulary, WordVocabulary, build_vocabulary, load_vectors, vocabulary_of_words
+from unrolled.data import LengthBatches, Vocabulary, build_vocabulary, load_vectors, vocabulary_of_words
 from unrolled.data.steps import CLOCK
-from unrolled.errors import ArgumentError, RunError
+from unrolled.errors import ArgumentError
 from unrolled.models import TagNetwork, WordEncoder
 from unrolled.models.tagger import IGNORED
 from unrolled.streams.running import Running
 from unrolled.tasks.events import Note
 from unrolled.tasks.film_input import FilmInput
-from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
+from unrolled.tasks.model import Parts, TaskModel, digest, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, TagOptions
+from unrolled.tasks.schemas import tag_schema
 from unrolled.tasks.step_inputs import NumberInput, StepInput, WordInput
 from unrolled.tasks.tag_parts import Label, Layout, TagExamples, read_examples, read_parts
 from unrolled.train import BatchSource, Carry, LossOutput, accuracy, macro_f1
@@ -152,12 +153,8 @@ class TagTask(TaskModel[TagExamples]):
 
     @classmethod
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
-        classes = entry(schema, "classes", list)
-        if not all(isinstance(name, str | int | float) for name in classes) or len(classes) != plan.outputs:
-            raise RunError("the data's schema does not name a label for each output")
-        layout = Layout.from_json(entry(schema, "layout", dict))
-        reader = input_from_json(layout.kind, entry(schema, "input", dict), vocabulary)
-        return cls(plan, reader, layout, classes=classes, crf=entry(schema, "crf", bool))
+        found = tag_schema(plan, schema, vocabulary)
+        return cls(plan, found.reader, found.layout, classes=found.classes, crf=found.crf)
 
     def schema(self) -> dict[str, Any]:
         return {
@@ -335,17 +332,6 @@ def learn_input(examples: TagExamples, options: TagOptions) -> StepInput:
     spellings = ["".join(words) for words in examples.inputs]
     characters = build_vocabulary("char", spellings, minimum=min(minimum, 2))
     return WordInput(words, characters, options.characters)  # type: ignore[arg-type]  # "char" makes no other
-
-
-def input_from_json(kind: str, data: dict[str, Any], vocabulary: Vocabulary | None) -> StepInput:
-    """The input of a run; raises RunError."""
-    if kind == "words" and isinstance(vocabulary, WordVocabulary):
-        return WordInput.from_json(data, vocabulary)
-    if kind == "numbers" and vocabulary is None:
-        return NumberInput.from_json(data)
-    if kind == "frames" and vocabulary is None:
-        return FilmInput.from_json(data)
-    raise RunError(f"the data's schema does not describe steps of kind {kind!r}")
 
 
 def _plan(reader: StepInput, options: TagOptions, outputs: int, vector: int | None) -> NetworkPlan:

@@ -14,7 +14,7 @@ from unrolled.data.problems import Problems
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.model import Parts, entry
 from unrolled.tasks.options import Common, TagOptions
-from unrolled.tasks.sequences import group_column
+from unrolled.tasks.sequence_inputs import group_column
 from unrolled.tasks.step_inputs import FEW
 
 Label = str | int | float | bool

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -18,9 +18,10 @@ from unrolled.data.arrays import Numbers
 from unrolled.data.problems import Problems
 from unrolled.data.recordings import Recordings, read_recordings, read_samples
 from unrolled.data.signals import Choice, Signal
-from unrolled.decode.ctc import Companion, Greedy, PrefixBeam, Span, align, steps_needed
+from unrolled.decode.ctc import Span, align, steps_needed
 from unrolled.errors import ArgumentError, RunError
 from unrolled.models.transcription import TranscriptionNetwork, ctc_cost
+from unrolled.streams.running import Running
 from unrolled.tasks.clips import (
     STEPS_AT_ONCE,
     ClipBatch,
@@ -36,7 +37,9 @@ from unrolled.tasks.model import Conclusion, Parts, TaskModel, digest, epochs_fo
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, TranscribeOptions
 from unrolled.tasks.schemas import MOST_JOINED, transcribe_schema
-from unrolled.tasks.sequences import group_column, padded, part_off
+from unrolled.tasks.search import GREEDY, Search
+from unrolled.tasks.sequence_inputs import group_column
+from unrolled.tasks.sequences import padded, part_off
 from unrolled.train import BatchSource, Carry, LossOutput
 from unrolled.train.edits import character_error_rate, word_error_rate
 
@@ -46,34 +49,6 @@ _SILENCE = (
     "it hardly spells yet: with CTC a network first learns to put out nothing, and the letters come later; "
     "give it more time (max_time) or epochs"
 )
-
-
-@dataclass(frozen=True)
-class Search:
-    """How symbols are found: `beam` 1 takes the likeliest at every step; `companion` is a language model's help.
-
-    The score of the beam is log p + weight * (companion's log p) + bonus * (number of symbols).
-    """
-
-    beam: int = 1
-    companion: Companion | None = None
-    weight: float = 0.5
-    bonus: float = 0.0
-
-    def reader(self, blank: int) -> Greedy | PrefixBeam:
-        """What finds the symbols, part by part."""
-        if self.beam == 1 and self.companion is None:
-            return Greedy(blank)
-        return PrefixBeam(self.beam, blank=blank, companion=self.companion, weight=self.weight, bonus=self.bonus)
-
-    def symbols(self, logs: Logs, blank: int) -> Sequence[int]:
-        """The best sequence of symbols for log p (T, V)."""
-        reader = self.reader(blank)
-        reader.read(logs)
-        return reader.symbols
-
-
-GREEDY = Search()
 
 
 class TranscribeTask(TaskModel[Clips]):
@@ -288,6 +263,11 @@ class TranscribeTask(TaskModel[Clips]):
     def transcribe(self, samples: Sequence[Numbers], search: Search = GREEDY) -> list[str]:
         """The text of each sample."""
         return self.read_out(self.logs(samples), search)
+
+    def _stream(self, choices: Mapping[str, Any]) -> Running:
+        from unrolled.tasks.streams.transcribing import transcribe_stream
+
+        return transcribe_stream(self, choices)
 
     def align(self, logs: Logs, text: str) -> list[Span]:
         """The steps of the network at which each symbol of `text` is put out; raises ArgumentError."""
