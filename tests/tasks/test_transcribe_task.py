@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks import TASKS, Common, TranscribeOptions, open_run
 from unrolled.tasks.clips import STEPS_AT_ONCE, Clips, fitting_reduction, typical, usable
 from unrolled.tasks.model import Parts
+from unrolled.tasks.search import Search
 from unrolled.tasks.training import RunResult
-from unrolled.tasks.transcribe import Search, TranscribeTask, reductions_of
-from unrolled.tasks.transcript_stream import TranscriptStream
+from unrolled.tasks.transcribe import TranscribeTask, reductions_of
 from unrolled.train import Interrupted, Observer, Step
 from unrolled.train.edits import character_error_rate
 
@@ -110,21 +109,6 @@ def test_loss_is_the_measured_one(good: TranscribeTask, folder: Path) -> None:
     loss, weight, _ = good.loss(batch, None)
     assert weight == sum(map(len, clips.targets))
     assert float(loss.detach()) == pytest.approx(good.measure(clips)["loss"], rel=1e-4)
-
-
-def test_a_stream_ends_with_the_text_of_the_whole(good: TranscribeTask, folder: Path) -> None:
-    clips = good.read_part(folder / "test.jsonl")
-    rng = np.random.default_rng(0)
-    for search in (Search(), Search(beam=4)):
-        whole = good.transcribe(clips.inputs[:6], search)
-        for sample, text in zip(clips.inputs[:6], whole, strict=True):
-            stream = TranscriptStream(good, search)
-            cuts = np.sort(rng.integers(0, len(sample), size=3))
-            seen = ["", *map(stream.push, np.split(sample, cuts))]
-            assert stream.finish() == text
-            if search.beam == 1:
-                assert all(later.startswith(earlier) for earlier, later in pairwise(seen))
-    assert len(seen[2]) > 0
 
 
 def test_each_symbol_has_its_time(good: TranscribeTask, folder: Path) -> None:
@@ -357,4 +341,4 @@ def test_refusals(folder: Path, tmp_path: Path) -> None:
         train(folder, tmp_path / "b", {"reduce_by": "magic", "reduction": 2})
     train(folder, tmp_path / "c", {"hidden": 4}, epochs=1)
     with pytest.raises(ArgumentError, match="this run reads in both directions, so it needs the whole input"):
-        TranscriptStream(task_of(tmp_path / "c"))
+        task_of(tmp_path / "c").stream()

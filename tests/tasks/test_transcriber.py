@@ -50,7 +50,7 @@ def test_a_stream_ends_with_the_text_of_the_whole(model: ur.Transcriber, pens: t
     stream = model.stream()
     for stroke in X[3]:
         stream.push(np.concatenate([stroke, np.eye(len(stroke), 1)], axis=1).astype(np.float32))
-    assert [stream.finish()] == model.predict(X[3:4])
+    assert [stream.finish()["text"]] == model.predict(X[3:4])
 
 
 def test_sound_and_features(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -19,7 +19,8 @@ from unrolled.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from unrolled.data.arrays import Numbers
-    from unrolled.tasks.transcribe import Search, TranscribeTask
+    from unrolled.tasks.search import Search
+    from unrolled.tasks.transcribe import TranscribeTask
 
 Source = Annotated[
     str,
@@ -46,16 +47,18 @@ class Searching:
     bonus: float = 0.0
     """what each symbol adds to a candidate's score"""
 
-    def search(self, model: TranscribeTask) -> Search:
-        """The same with the language model opened."""
-        from unrolled.tasks.joined import join
-        from unrolled.tasks.transcribe import Search
+    def choices(self) -> dict[str, Any]:
+        """The choices of a stream, with the language model opened."""
+        helper = None if self.language is None else open_as(self.language, "help a transcription", "language")
+        beam = 16 if self.language is not None and self.beam == 1 else self.beam
+        return {"beam": beam, "weight": self.weight, "bonus": self.bonus, "language": helper}
 
-        if self.language is None:
-            return Search(self.beam, weight=self.weight, bonus=self.bonus)
-        helper = open_as(self.language, "help a transcription", "language")
-        beam = 16 if self.beam == 1 else self.beam
-        return Search(beam, join(helper, model.vocabulary), self.weight, self.bonus)
+    def search(self, model: TranscribeTask) -> Search:
+        """The same for whole inputs."""
+        from unrolled.streams.transcript import TranscribeChoices
+        from unrolled.tasks.streams.transcribing import search_of
+
+        return search_of(model, TranscribeChoices(**self.choices()))[0]
 
 
 def transcribe(
@@ -74,13 +77,12 @@ def transcribe(
     strokes a JSON list of points [[x, y], ...] a line.
     """
     model = open_as(run, "transcribe", "transcribe")
-    search = searching.search(model)
     if stream or source == "-":
         if align:
             raise UsageError("--align needs the whole input; leave --stream out and give a file.")
-        _stream(model, source, search, output)
+        _stream(model, source, searching, output)
         return
-    answer(model, run, source, search, output, align=align)
+    answer(model, run, source, searching.search(model), output, align=align)
 
 
 def answer(
@@ -140,23 +142,21 @@ def _lines(row: Row) -> Iterator[str]:
         yield f"{times}  {symbol['symbol']!r}  log p {symbol['score']:.2f}"
 
 
-def _stream(model: TranscribeTask, source: str, search: Search, output: Output) -> None:
+def _stream(model: TranscribeTask, source: str, searching: Searching, output: Output) -> None:
     """Print the text each time that it changes, with the time that had passed in the input."""
-    from unrolled.tasks.transcript_stream import TranscriptStream
-
-    stream = TranscriptStream(model, search)
+    stream = model.stream(**searching.choices())
     rows: list[Row] = []
     places = 0 if model.signal.seconds(1) is None else 2
     steps, before = 0.0, ""
     for length, part in _parts(model, source):
         steps += length
-        text = stream.push(part)
+        text = stream.push(part)["text"]
         if text != before:
             rows.append({"time": steps, "text": text})
             if output.streams:
                 print(f"{steps:8.{places}f}  {text}", flush=True)
         before = text
-    text = stream.finish()
+    text = stream.finish()["text"]
     output.result({"text": text, "parts": rows}, f"     end  {text}")
 
 

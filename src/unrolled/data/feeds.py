@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from unrolled.data.arrays import Numbers
 from unrolled.data.signals import HOP, Signal, Sound, Strokes
 from unrolled.errors import ArgumentError
+
+Array = npt.NDArray[Any]
 
 
 class Feed(Protocol):
@@ -20,6 +23,14 @@ class Feed(Protocol):
 
     def finish(self) -> Numbers:
         """Those that waited for more."""
+        ...
+
+    def save(self) -> dict[str, Array]:
+        """What it has kept, as arrays."""
+        ...
+
+    def load(self, saved: dict[str, Array]) -> None:
+        """Go on where `save` was called; the arrays have the axes of those of a fresh feed, the first of any length."""
         ...
 
 
@@ -44,6 +55,12 @@ class _StepFeed:
     def finish(self) -> Numbers:
         return np.zeros((0, self.signal.width), np.float32)
 
+    def save(self) -> dict[str, Array]:
+        return {}
+
+    def load(self, saved: dict[str, Array]) -> None:
+        """It keeps nothing."""
+
 
 class _PenFeed:
     """Keeps the last point, from which the next is measured, and the height of the first."""
@@ -63,11 +80,19 @@ class _PenFeed:
         elif self.signal.shape:
             # Heights are from the first point of all; here they were from the last one of the part before.
             found[:, 2] += self.last[0, 1] - self.first
-        self.last = part[-1:]
+        self.last = part[-1:].copy()
         return found
 
     def finish(self) -> Numbers:
         return np.zeros((0, self.signal.width), np.float32)
+
+    def save(self) -> dict[str, Array]:
+        first = [] if self.first is None else [self.first]
+        return {"first": np.array(first, np.float32), "last": self.last.astype(np.float32)}
+
+    def load(self, saved: dict[str, Array]) -> None:
+        self.first = float(saved["first"][0]) if len(saved["first"]) else None
+        self.last = saved["last"][-1:]
 
 
 class _SoundFeed:
@@ -91,6 +116,14 @@ class _SoundFeed:
             return np.zeros((0, self.signal.width), np.float32)
         return self._rows(self.offset + len(self.samples) // self.hop + 1)
 
+    def save(self) -> dict[str, Array]:
+        return {"samples": self.samples, "passed": np.array([self.done, self.offset])}
+
+    def load(self, saved: dict[str, Array]) -> None:
+        self.samples = saved["samples"]
+        done, offset = (max(0, int(count)) for count in saved["passed"])
+        self.done, self.offset = max(done, offset), offset
+
     def _rows(self, until: int) -> Numbers:
         """The rows from the first that was not given yet to `until`."""
         if until <= self.done:
@@ -98,6 +131,6 @@ class _SoundFeed:
         found = self.signal.mel(self.samples)[self.done - self.offset : until - self.offset]
         self.done = until
         passed = max(0, self.done - self.reach - self.offset)
-        self.samples = self.samples[passed * self.hop :]
+        self.samples = self.samples[passed * self.hop :].copy()  # a view would keep the whole part
         self.offset += passed
         return found

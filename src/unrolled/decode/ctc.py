@@ -84,6 +84,17 @@ class Greedy:
         self.symbols += best[new & (best != self.blank)].tolist()
         self._last = int(best[-1]) if len(best) else self._last
 
+    def save(self) -> dict[str, npt.NDArray[Any]]:
+        """What `load` needs to go on here."""
+        return {"symbols": np.array(self.symbols, np.int64), "last": np.array([self._last])}
+
+    def load(self, saved: dict[str, npt.NDArray[Any]], count: int) -> None:
+        """Go on where `save` was called; `count` is V. Raises ArgumentError for what cannot be."""
+        if len(saved["last"]) != 1:
+            raise ArgumentError("the last symbol is not one symbol; begin again")
+        _check_symbols([saved["symbols"], saved["last"]], count)
+        self.symbols, self._last = saved["symbols"].tolist(), int(saved["last"][0])
+
 
 def prefix_beam(
     logs: Logs,
@@ -143,6 +154,46 @@ class PrefixBeam:
         """The best sequence of them, were this the end."""
         return self.ranked()[0].symbols
 
+    def save(self) -> dict[str, npt.NDArray[Any]]:
+        """What `load` needs to go on here: the prefixes one after the other with their lengths, and their scores."""
+        return {
+            "symbols": np.array([symbol for prefix in self._prefixes for symbol in prefix], np.int64),
+            "lengths": np.array([len(prefix) for prefix in self._prefixes], np.int64),
+            "blanks": self._blanks.astype(np.float64),
+            "others": self._others.astype(np.float64),
+        }
+
+    def load(self, saved: dict[str, npt.NDArray[Any]], count: int) -> None:
+        """Go on where `save` was called; `count` is V. The companion reads every prefix again. Raises ArgumentError."""
+        symbols, lengths = saved["symbols"], saved["lengths"]
+        _check_symbols([symbols], count)
+        rows = {len(saved[name]) for name in ("lengths", "blanks", "others")}
+        if len(rows) != 1 or not 1 <= len(lengths) <= self.width or lengths.min() < 0 or lengths.sum() != len(symbols):
+            raise ArgumentError("the prefixes of the beam do not fit their scores; begin again")
+        ends = np.cumsum(lengths).tolist()
+        starts = [end - length for end, length in zip(ends, lengths.tolist(), strict=True)]
+        self._prefixes = [tuple(symbols[a:b].tolist()) for a, b in zip(starts, ends, strict=True)]
+        self._blanks, self._others = saved["blanks"], saved["others"]
+        self._begin(count)
+        known = self._read_again()
+        self._extra = np.stack([known[prefix][0] for prefix in self._prefixes])
+        self._states = [known[prefix][1] for prefix in self._prefixes]
+
+    def _read_again(self) -> dict[tuple[int, ...], tuple[npt.NDArray[np.float64], Any]]:
+        """What is added for each next symbol, and the companion's state, of every prefix and all that lead to it."""
+        first = self._extra if self._extra is not None else np.zeros((0, 0))
+        known = {(): (first[0], self._states[0])}
+        for length in range(1, 1 + max(map(len, self._prefixes))):
+            new = sorted({prefix[:length] for prefix in self._prefixes if len(prefix) >= length})
+            scores = np.full((len(new), first.shape[1]), self.bonus)
+            states: list[Any] = [None] * len(new)
+            if self.companion is not None:
+                added = [prefix[-1] for prefix in new]
+                found, states = self.companion.advance(added, [known[prefix[:-1]][1] for prefix in new])
+                scores += self.weight * found
+            known |= dict(zip(new, zip(scores, states, strict=True), strict=True))
+        return known
+
     def _begin(self, symbols: int) -> None:
         self._extra = np.full((1, symbols), self.bonus)
         if self.companion is not None:
@@ -200,6 +251,12 @@ class PrefixBeam:
             scores = scores + self.weight * np.asarray(self.companion.ends(self._states))
         order = np.argsort(-scores, kind="stable")
         return [Hypothesis(self._prefixes[i], float(scores[i])) for i in order]
+
+
+def _check_symbols(arrays: Sequence[npt.NDArray[Any]], count: int) -> None:
+    """ArgumentError unless all are symbols below `count`."""
+    if any(len(array) and not 0 <= int(array.min()) <= int(array.max()) < count for array in arrays):
+        raise ArgumentError(f"a symbol is none of the {count} that there are; begin again")
 
 
 def align(logs: Logs, target: Sequence[int], blank: int = 0) -> list[Span]:

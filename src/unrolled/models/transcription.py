@@ -68,7 +68,7 @@ class TranscriptionNetwork(nn.Module):
         Parts whose T is a multiple of `reduction` give what the whole sequence would; only the last may be of another
         length. Raises ArgumentError if a stage reads in both directions.
         """
-        if any(stage.bidirectional for stage in self._recurrents):
+        if any(stage.bidirectional for stage in self.recurrents):
             raise ArgumentError(
                 "a bidirectional network cannot answer before the sequence ends; train with --causal for streams."
             )
@@ -79,7 +79,7 @@ class TranscriptionNetwork(nn.Module):
         self, x: Tensor, states: Sequence[State] | None, lengths: Tensor | None
     ) -> tuple[Tensor, list[State], Tensor]:
         after = []
-        for place, (stage, factor) in enumerate(zip(self._recurrents, self.reductions, strict=True)):
+        for place, (stage, factor) in enumerate(zip(self.recurrents, self.reductions, strict=True)):
             if place:
                 x = x if self.norms is None else self.norms[place - 1](x)
                 x = drop(x, self.dropout, training=self.training)
@@ -95,7 +95,8 @@ class TranscriptionNetwork(nn.Module):
         return functional.linear(x, self.output.weight, self.output.bias), after, full
 
     @property
-    def _recurrents(self) -> list[Recurrent]:
+    def recurrents(self) -> list[Recurrent]:
+        """The stages, first to last."""
         return [stage for stage in self.stages if isinstance(stage, Recurrent)]
 
     def extra_repr(self) -> str:

@@ -24,8 +24,8 @@ from unrolled.tasks.clips import Clips
 from unrolled.tasks.estimators.base import FEWEST_HELD_OUT, Estimator
 from unrolled.tasks.model import Parts
 from unrolled.tasks.options import Common, TranscribeOptions, option
-from unrolled.tasks.transcribe import GREEDY, Search, TranscribeTask, hold_out, settle, start_of
-from unrolled.tasks.transcript_stream import TranscriptStream
+from unrolled.tasks.search import GREEDY, Search
+from unrolled.tasks.transcribe import TranscribeTask, hold_out, settle, start_of
 
 _GIVEN = Path("X")
 
@@ -92,10 +92,6 @@ class Transcriber(Estimator, TranscribeOptions):
                 ]
             )
         return found
-
-    def stream(self, search: Search = GREEDY) -> TranscriptStream:
-        """A stream that is transcribed as it arrives: `push(part)` and `finish()` give the text so far."""
-        return TranscriptStream(self._fitted, search)
 
     def score(self, X: Any, y: Any) -> float:
         """1 - character error rate."""

@@ -56,13 +56,8 @@ class TorchNetwork:
         return other
 
     def save(self) -> Kept:
-        arrays = {
-            f"layer{place}.{name}": value[0].float().cpu().numpy()
-            for place, layer in enumerate(self.state)
-            for name, value in layer[0]._asdict().items()
-        }
         held = Kept() if self.front is None else self.front.save()
-        return Kept(count=self.count, **arrays, **held.values)
+        return Kept(count=self.count, **state_arrays(self.state), **held.values)
 
     def load(self, kept: Kept) -> None:
         self.state = loaded_state(self.state, kept)
@@ -82,6 +77,15 @@ class TorchNetwork:
             y = self.outputs(y)
         found: Numbers = y.float().cpu().numpy()
         return found
+
+
+def state_arrays(state: State) -> dict[str, Numbers]:
+    """A state of one row as arrays by layer and name."""
+    return {
+        f"layer{place}.{name}": value[0].detach().float().cpu().numpy()
+        for place, layer in enumerate(state)
+        for name, value in layer[0]._asdict().items()
+    }
 
 
 def loaded_state(like: State, kept: Kept) -> State:
