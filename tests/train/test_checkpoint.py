@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import re
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -141,41 +144,101 @@ def test_a_writer_killed_at_any_moment_confuses_nobody(tmp_path, monkeypatch, mo
     assert not list(tmp_path.glob(".checkpoint-*"))
 
 
+def seal(folder: Path) -> None:
+    """Checksums of the files as they are now."""
+    (folder / module.SUMS).write_text(module._sums(folder))
+
+
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "words"),
     [
         ("{", "cannot be read"),
         ("[]", "holds no object"),
-        ('{"checkpoint": "../elsewhere"}', 'names no checkpoint; write {"checkpoint": "checkpoint-8"} into'),
+        ('{"checkpoint": "../elsewhere"}', "names no checkpoint; going on from checkpoint-8"),
         ('{"checkpoint": 7}', "names no checkpoint"),
-        ('{"checkpoint": "checkpoint-5"}', "checkpoint-5/state.json cannot be read"),
+        ('{"checkpoint": "checkpoint-9"}', "checkpoint-9 is damaged .*No such file.*; going on from checkpoint-8"),
     ],
 )
-def test_a_damaged_pointer(tmp_path, content, sentence):
-    Checkpoints(tmp_path).save(8, tensors(8), {})
+def test_a_damaged_pointer_is_set_right(tmp_path, content, words):
+    Checkpoints(tmp_path).save(8, tensors(8), {"step": 8})
     (tmp_path / POINTER).write_text(content)
-    with pytest.raises(RunError, match=sentence):
-        Checkpoints(tmp_path).load()
+    (remark,) = Checkpoints(tmp_path).load().remarks
+    assert re.search(words, remark)
+    assert same(tmp_path, 8, 8)
+    assert Checkpoints(tmp_path).load().remarks == ()
 
 
-def test_a_cut_file_names_the_checkpoint_before(tmp_path):
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("file", ["weights.safetensors", "carry.safetensors", "state.json", "SHA256SUMS"])
+def test_where_the_newest_is_damaged_the_one_before_is_used(tmp_path, file, damage):
     for step in (4, 8):
         Checkpoints(tmp_path).save(step, tensors(step), {"step": step})
-    path = tmp_path / "checkpoint-8" / "weights.safetensors"
-    path.write_bytes(path.read_bytes()[:-9])
-    sentence = r'checkpoint-8 is damaged .* write {"checkpoint": "checkpoint-4"} into'
-    with pytest.raises(RunError, match=sentence) as caught:
-        Checkpoints(tmp_path).load()
-    assert "\n" not in str(caught.value)
-    (tmp_path / POINTER).write_text('{"checkpoint": "checkpoint-4"}')
+    damage(tmp_path / "checkpoint-8" / file)
+    (remark,) = Checkpoints(tmp_path).load().remarks
+    assert re.search("checkpoint-8 is damaged .*; going on from checkpoint-4, the newest that is whole", remark)
+    assert "\n" not in remark
     assert same(tmp_path, 4, 4)
+    # the damaged one does not count among those that are kept
+    Checkpoints(tmp_path).save(6, tensors(6), {"step": 6})
+    assert no_leftovers(tmp_path, "checkpoint-4", "checkpoint-6")
+    Checkpoints(tmp_path).save(8, tensors(8), {"step": 8})
+    assert same(tmp_path, 8, 8)
+
+
+def test_where_all_are_damaged_it_says_so(tmp_path):
+    for step in (4, 8):
+        Checkpoints(tmp_path).save(step, tensors(step), {"step": step})
+        flip(tmp_path / f"checkpoint-{step}" / "weights.safetensors")
+    with pytest.raises(
+        RunError, match=r"checkpoint-8 is damaged .*; .*checkpoint-4 is damaged .*; no other checkpoint"
+    ):
+        Checkpoints(tmp_path).load()
+
+
+def test_as_many_as_asked_for_are_kept(tmp_path):
+    for step in (3, 9, 12, 100):
+        Checkpoints(tmp_path, keep=3).save(step, tensors(step), {})
+    assert no_leftovers(tmp_path, "checkpoint-9", "checkpoint-12", "checkpoint-100")
+
+
+def test_sha256sum_reads_the_checksums(tmp_path):
+    tool = shutil.which("sha256sum")
+    if tool is None:
+        pytest.skip("sha256sum is not installed")
+    Checkpoints(tmp_path).save(8, tensors(8), {})
+    folder = tmp_path / "checkpoint-8"
+    subprocess.run([tool, "-c", "--quiet", module.SUMS], cwd=folder, check=True)
+
+
+def test_a_folder_that_became_read_only_while_a_damaged_one_was_passed_over(tmp_path, monkeypatch):
+    for step in (4, 8):
+        Checkpoints(tmp_path).save(step, tensors(step), {})
+    flip(tmp_path / "checkpoint-8" / "weights.safetensors")
+
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(module, "_write", refuse)
+    with pytest.raises(RunError, match=r"checkpoint.json cannot be written \(Read-only file system\); allow writing"):
+        Checkpoints(tmp_path).load()
 
 
 def test_another_version_is_refused(tmp_path):
     Checkpoints(tmp_path).save(8, tensors(8), {})
     path = tmp_path / "checkpoint-8" / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 99}))
-    with pytest.raises(RunError, match="version 99 and this program reads version 1; resume it with the program"):
+    seal(path.parent)
+    with pytest.raises(RunError, match="version 99 and this program reads version 2; resume it with the program"):
         Checkpoints(tmp_path).load()
 
 
@@ -204,6 +267,7 @@ def test_a_file_of_another_network_is_refused(tmp_path, file, sentence):
     if file == "weights":
         changed = {name: tensor for name, tensor in named.items() if name != "output.bias"}
     path.write_bytes(safetensors.torch.save(changed))
+    seal(path.parent)
     with pytest.raises(RunError, match=sentence):
         Trainer(Toy(), Source(), settings(), tmp_path).fit(resume=True)
 
@@ -212,5 +276,6 @@ def test_a_position_that_is_not_one_is_refused(tmp_path):
     interrupted_run(tmp_path)
     path = tmp_path / "checkpoint-7" / "state.json"
     path.write_text(path.read_text().replace('"stale"', '"stall"'))
+    seal(path.parent)
     with pytest.raises(RunError, match="does not describe a training"):
         Trainer(Toy(), Source(), settings(), tmp_path).fit(resume=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 
 import pytest
 import torch
@@ -302,7 +303,7 @@ class Steep(torch.autograd.Function):
 def fails(toy, run, sentence, **options):
     recorder = Recorder()
     with pytest.raises(TrainingError, match=sentence):
-        Trainer(toy, Source(), settings(**options), run, [recorder]).fit()
+        Trainer(toy, Source(), settings(**{"bad_steps": 0, **options}), run, [recorder]).fit()
     assert recorder.events[-1].stopped == "failed"
     assert all(torch.isfinite(tensor).all() for tensor in weights(toy.module).values())
     return recorder
@@ -328,10 +329,68 @@ def test_an_infinite_gradient_names_its_parameter():
     recorder = Recorder(lambda step: after.append(weights(toy.module)))
     sentence = r"step 3: the norm of the gradient is (inf|nan) \(the gradient of cell.bias_hh is .*weights of step 2"
     with pytest.raises(TrainingError, match=sentence):
-        Trainer(toy, Source(), settings(clip=None), None, [recorder]).fit()
+        Trainer(toy, Source(), settings(clip=None, bad_steps=0), None, [recorder]).fit()
     # `seen`, a count of the passes, is a buffer.
     for name in dict(toy.module.named_parameters()):
         assert torch.equal(toy.module.get_parameter(name), after[-1][name])
+
+
+class Now(Toy):
+    """The loss of some training steps is not a number."""
+
+    def __init__(self, *bad: int) -> None:
+        super().__init__()
+        self.bad, self.count = bad, 0
+
+    def loss(self, batch, carry):
+        output = super().loss(batch, carry)
+        if self.module.training and torch.is_grad_enabled():
+            self.count += 1
+            if self.count in self.bad:
+                return output._replace(loss=output.loss * torch.nan)
+        return output
+
+
+def test_bad_steps_are_passed_over_and_counted(tmp_path):
+    recorder, after = Recorder(), []
+    recorder.after = lambda step: after.append((step.step, weights(step_module)))
+    toy = Now(4, 6, 7, 20)
+    step_module = toy.module
+    result = Trainer(toy, Source(), settings(bad_steps=2), tmp_path, [recorder]).fit()
+    assert (result.stopped, result.step, result.bad_steps) == ("finished", 17, 3)
+    # a step that is passed over changes nothing, and is not told as one that was taken
+    assert [step.step for step in recorder.steps] == [1, 2, 3, 5, *range(8, 18)]
+    assert [remark.partition(":")[0] for remark in recorder.remarks] == [f"step {n} is passed over" for n in (4, 6, 7)]
+    assert "arises in the loss itself; 2 in a row, at most 2" in recorder.remarks[2]
+    assert all(torch.isfinite(tensor).all() for tensor in weights(toy.module).values())
+
+
+def test_training_stops_after_so_many_bad_steps_in_a_row(tmp_path):
+    sentence = r"step 9: the loss is nan \(all layers are finite.* after 2 such steps in a row and the weights of"
+    fails(Now(5, 7, 8, 9), tmp_path, sentence, bad_steps=2)
+    assert Checkpoints(tmp_path).load().name == "checkpoint-8"
+
+
+def test_a_run_with_bad_steps_resumes_exactly(tmp_path):
+    """The bad steps are a function of the batch, as real ones are."""
+
+    class ByBatch(Toy):
+        def loss(self, batch, carry):
+            output = super().loss(batch, carry)
+            bad = self.module.training and int(batch.sum()) % 3 == 0
+            return output._replace(loss=output.loss * torch.nan) if bad else output
+
+    whole = ByBatch()
+    wanted = Trainer(whole, Source(), settings(bad_steps=9)).fit()
+    assert 0 < wanted.bad_steps < 17
+    for stop in (6, 11):
+        interrupt = Recorder(lambda step, stop=stop: step.step >= stop and signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(ByBatch(), Source(), settings(bad_steps=9), tmp_path, [interrupt]).fit(resume=stop > 6)
+    again = ByBatch()
+    result = Trainer(again, Source(), settings(bad_steps=9), tmp_path).fit(resume=True)
+    assert result.bad_steps == wanted.bad_steps
+    assert equal(weights(whole.module), weights(again.module))
 
 
 def test_an_infinite_loss_of_finite_layers():
@@ -345,7 +404,7 @@ def test_an_infinite_weight_is_named():
     with torch.no_grad():
         toy.module.output.bias[2] = torch.inf
     with pytest.raises(TrainingError, match=r"step 1: the loss is nan \(weight output.bias is not finite\)"):
-        Trainer(toy, Source(), settings()).fit()
+        Trainer(toy, Source(), settings(bad_steps=0)).fit()
 
 
 def test_infinite_numbers_in_the_batch_are_named():
@@ -364,7 +423,7 @@ def test_infinite_numbers_in_the_batch_are_named():
                 yield {"x": [torch.rand(4, 3).where(torch.tensor(index < 3), torch.inf)]}
 
     with pytest.raises(TrainingError, match=r"step 4: .* \(the batch itself holds numbers that are not finite\)"):
-        Trainer(Objective(), Numbers(), settings()).fit()
+        Trainer(Objective(), Numbers(), settings(bad_steps=0)).fit()
 
 
 def test_a_metric_that_is_not_measured_is_refused():

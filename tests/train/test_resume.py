@@ -117,6 +117,36 @@ def test_second_run_in_one_folder_is_refused(tmp_path):
         Trainer(Toy(), Source(), settings(), tmp_path).fit()
 
 
+def test_sigterm_saves_and_ends_with_the_code_of_its_number(tmp_path):
+    whole, parts = Toy(), Toy()
+    Trainer(whole, Source(), settings()).fit()
+    before = signal.getsignal(signal.SIGTERM)
+    stop = Recorder(lambda step: step.step == 7 and signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted, match=r"interrupted after step 7 and saved in .*--resume") as caught:
+        Trainer(parts, Source(), settings(), tmp_path, [stop]).fit()
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    again = Toy(seed=3)
+    assert Trainer(again, Source(), settings(), tmp_path).fit(resume=True).resumed_from == 7
+    assert equal(weights(whole.module), weights(again.module))
+
+
+def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(tmp_path):
+    whole, recorder = Toy(), Recorder()
+    Trainer(whole, Source(), settings()).fit()
+    stop = Recorder(interrupt_at(14))
+    with pytest.raises(Interrupted):
+        Trainer(Toy(), Source(), settings(checkpoint_steps=5), tmp_path, [stop]).fit()
+    path = tmp_path / "checkpoint-14" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[::-1])
+    again = Toy(seed=3)
+    result = Trainer(again, Source(), settings(), tmp_path, [recorder]).fit(resume=True)
+    assert result.resumed_from == 10
+    assert "checkpoint-14 is damaged" in recorder.remarks[0]
+    assert "going on from checkpoint-10" in recorder.remarks[0]
+    assert equal(weights(whole.module), weights(again.module))
+
+
 def test_interrupt_without_a_folder_says_that_nothing_was_saved():
     with pytest.raises(Interrupted, match="after step 2, and not saved because there is no run folder"):
         Trainer(Toy(), Source(), settings(), None, [Recorder(interrupt_at(2))]).fit()

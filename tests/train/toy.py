@@ -84,6 +84,7 @@ class Recorder(Observer):
         self.after = after
         self.steps: list[Step] = []
         self.events: list[object] = []
+        self.remarks: list[str] = []
 
     def on_start(self, start) -> None:
         self.events.append(start)
@@ -97,6 +98,9 @@ class Recorder(Observer):
 
     def on_evaluate(self, evaluation) -> None:
         self.events.append(evaluation)
+
+    def on_remark(self, remark: str) -> None:
+        self.remarks.append(remark)
 
     def on_end(self, result) -> None:
         self.events.append(result)

@@ -40,9 +40,9 @@ from unrolled.tasks.run import (
     write_weights,
 )
 from unrolled.train import (
+    POINTER,
     BatchSource,
     Carry,
-    Checkpoints,
     LossOutput,
     MetricsFile,
     Observer,
@@ -329,7 +329,7 @@ def _resume(
     options.cell = Program.from_json(config.network["program"])  # type: ignore[assignment]  # what load_cell takes too
     parts = task.model.read(_data(common), options, common)
     options = task.model.settle(options, parts)
-    if Checkpoints(run).current() is None:
+    if not (run / POINTER).exists():
         model = build(task, parts, options, common, notify)
     else:
         model = untrained(config, read_vocabulary(run), str(run))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,30 @@ from torch import Tensor
 from unrolled.errors import RunError
 
 POINTER = "checkpoint.json"
-VERSION = 1
+SUMS = "SHA256SUMS"
+VERSION = 2
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Named tensors of each file (without its suffix) and what else was saved."""
+    """Named tensors of each file (without its suffix) and what else was saved.
+
+    `remarks` says what had to be passed over to find it.
+    """
 
     name: str
     tensors: Mapping[str, Mapping[str, Tensor]]
     state: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
 
 
 class Checkpoints:
     """The checkpoints of one run folder; the last `keep` are kept.
 
     A checkpoint counts from the moment the pointer names it, so a process that is killed at any point leaves the one
-    before it in force.
+    before it in force. Each has the checksums of its files, as `sha256sum -c` reads them; where the one in force is
+    damaged, the one before it takes its place.
     """
 
     def __init__(self, run: Path, keep: int = 2) -> None:
@@ -47,10 +54,9 @@ class Checkpoints:
         path = self.run / POINTER
         if not path.exists():
             return None
-        content = _read_json(path)
-        name = content.get("checkpoint")
+        name = _read_json(path).get("checkpoint")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise RunError(f"{path} names no checkpoint; {self._advice(None)}")
+            raise RunError(f"{path} names no checkpoint; restore it, or remove it to start the run anew")
         return name
 
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
@@ -66,6 +72,7 @@ class Checkpoints:
             for file, named in tensors.items():
                 _write(partial / f"{file}.safetensors", safetensors.torch.save(_for_disk(named)))
             _write(partial / "state.json", json.dumps({"version": VERSION, **state}, indent=1).encode())
+            _write(partial / SUMS, _sums(partial).encode())
             _flush_folder(partial)
             self._publish(partial, name)
         except OSError as error:
@@ -79,21 +86,56 @@ class Checkpoints:
         self._prune(name)
 
     def load(self) -> Checkpoint | None:
-        """The checkpoint in force, None before the first; raises RunError where it is damaged or of another version."""
-        name = self.current()
-        if name is None:
-            return None
-        folder = self.run / name
-        state = _read_json(folder / "state.json")
-        if state.get("version") != VERSION:
-            raise RunError(
-                f"{folder} has version {state.get('version')} and this program reads version {VERSION}; "
-                "resume it with the program that wrote it"
-            )
+        """The checkpoint in force, None before the first, or the newest one before it where that is damaged.
+
+        Raises RunError where none can be used or one is of another version.
+        """
+        remarks: list[str] = []
         try:
+            first = self.current()
+        except RunError as error:
+            first, remarks = None, [str(error).partition(";")[0]]
+        if first is None and not remarks:
+            return None
+        for name in [*([] if first is None else [first]), *self._others(first)]:
+            try:
+                found = self._read(name)
+            except _Damaged as error:
+                remarks.append(str(error))
+                continue
+            if remarks:
+                self._take_back(name)
+                remarks[-1] += f"; going on from {name}, the newest that is whole"
+            return replace(found, remarks=tuple(remarks))
+        raise RunError(f"{'; '.join(remarks)}; no other checkpoint is whole, so start the run again in another folder")
+
+    def _take_back(self, name: str) -> None:
+        """An earlier checkpoint is in force again: what came after it is computed once more."""
+        try:
+            self._point(name)
+        except OSError as error:
+            raise RunError(
+                f"{self.run / POINTER} cannot be written ({error.strerror or error}); allow writing, then go on with "
+                "--resume"
+            ) from error
+
+    def _read(self, name: str) -> Checkpoint:
+        folder = self.run / name
+        try:
+            state = json.loads((folder / "state.json").read_bytes())
+            version = state.get("version") if isinstance(state, dict) else None
+            # Version 1 had no checksums.
+            sums = (folder / SUMS).read_text(encoding="utf-8") if version != 1 else _sums(folder)
+            if sums != _sums(folder):
+                raise _Damaged(f"{folder} is damaged (its checksums are other ones)")
+            if version != VERSION:
+                raise RunError(
+                    f"{folder} has version {version} and this program reads version {VERSION}; "
+                    "resume it with the program that wrote it"
+                )
             tensors = {path.stem: safetensors.torch.load_file(path) for path in sorted(folder.glob("*.safetensors"))}
-        except (OSError, SafetensorError) as error:
-            raise RunError(f"{folder} is damaged ({error}); {self._advice(name)}") from error
+        except (OSError, ValueError, SafetensorError) as error:
+            raise _Damaged(f"{folder} is damaged ({error})") from error
         return Checkpoint(name, tensors, state)
 
     def _publish(self, partial: Path, name: str) -> None:
@@ -102,6 +144,9 @@ class Checkpoints:
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         _flush_folder(self.run)
+        self._point(name)
+
+    def _point(self, name: str) -> None:
         pointer = self.run / f".{POINTER}.partial"
         try:
             _write(pointer, json.dumps({"checkpoint": name}).encode())
@@ -112,22 +157,32 @@ class Checkpoints:
         _flush_folder(self.run)
 
     def _prune(self, current: str) -> None:
-        """Removes what is not in force and old; a folder that cannot be removed harms nothing."""
+        """Removes what is old, and what a run that went on from before it has left; it harms nothing if it stays."""
         for rest in self.run.glob(".checkpoint-*.partial"):
             shutil.rmtree(rest, ignore_errors=True)
-        for old in self._others(current)[max(0, self.keep - 1) :]:
+        others = self._others(current)
+        earlier = [name for name in others if _step(name) < _step(current)]
+        for old in {*others} - {*earlier[: self.keep - 1]}:
             shutil.rmtree(self.run / old, ignore_errors=True)
 
     def _others(self, current: str | None) -> list[str]:
         """Checkpoint folders apart from `current`, latest step first."""
         names = [entry.name for entry in self.run.iterdir() if _NAME.fullmatch(entry.name)]
-        return sorted((name for name in names if name != current), key=lambda name: -int(name.split("-")[1]))
+        return sorted((name for name in names if name != current), key=_step, reverse=True)
 
-    def _advice(self, damaged: str | None) -> str:
-        others = self._others(damaged)
-        if others:
-            return f'write {{"checkpoint": "{others[0]}"}} into {self.run / POINTER} to go on from the one before it'
-        return "start the run again in another folder"
+
+class _Damaged(Exception):
+    """A checkpoint that is not what was written."""
+
+
+def _step(name: str) -> int:
+    return int(name.partition("-")[2])
+
+
+def _sums(folder: Path) -> str:
+    """A line for each file of a checkpoint but the one that holds these lines."""
+    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
+    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
 
 
 def _for_disk(named: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from unrolled.train.nonfinite import locate
+from unrolled.train.nonfinite import Blame, locate
 from unrolled.train.optimiser import (
     clip_,
     make_optimiser,
@@ -19,6 +18,7 @@ from unrolled.train.optimiser import (
     restore_optimiser,
     set_learning_rate,
 )
+from unrolled.train.precision import Precision
 from unrolled.train.protocols import Objective
 from unrolled.train.randomness import random_state, restore_random_state
 from unrolled.train.settings import TrainSettings
@@ -46,8 +46,9 @@ class NonFinite(Exception):
 class Learner:
     """Takes steps on `objective`; its tensors can be taken out and put back, to the last bit."""
 
-    def __init__(self, objective: Objective, settings: TrainSettings) -> None:
+    def __init__(self, objective: Objective, settings: TrainSettings, blame: Blame | None = None) -> None:
         self.objective = objective
+        self.blame = blame
         self.settings = settings
         self.module = objective.module
         self.optimiser = make_optimiser(self.module, settings)
@@ -56,24 +57,31 @@ class Learner:
         self.carry: Carry = None
         self.parameters = list(self.module.parameters())
         self.device = self.parameters[0].device
+        self.precision = Precision(settings.precision, self.device)
 
     def step(self, batch: Any, number: int, rate: float) -> Outcome:
         """Forward, backward through this batch alone, clip, update; raises NonFinite with the weights untouched."""
         random = random_state(self.device)
         self.optimiser.zero_grad(set_to_none=True)
-        output = self.objective.loss(batch, self.carry)
-        output.loss.backward()  # type: ignore[no-untyped-call]
+        with self.precision.context():
+            output = self.objective.loss(batch, self.carry)
+        self.precision.scaled(output.loss).backward()  # type: ignore[no-untyped-call]
+        self.precision.unscale(self.optimiser)
         grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         length = torch.nn.utils.get_total_norm(grads)
         # One transfer for both numbers, because each one makes a GPU wait.
         loss, norm = torch.stack((output.loss.detach().to(length), length)).tolist()
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            raise self._non_finite(loss, norm, batch, random)
-        clip_(grads, norm, self.settings.clip)
-        set_learning_rate(self.optimiser, rate)
-        self.optimiser.step()
-        if self.average is not None:
-            self.average.update(number)
+        if math.isfinite(loss) and math.isfinite(norm):
+            clip_(grads, norm, self.settings.clip)
+            set_learning_rate(self.optimiser, rate)
+            self.precision.step(self.optimiser)
+            if self.average is not None:
+                self.average.update(number)
+        elif not math.isfinite(loss) or not self.precision.overflowed(self.optimiser):
+            error = self._non_finite(loss, norm, batch, random)
+            # A state that led to such numbers is not carried on.
+            self.carry = detach(output.carry) if all(map(_finite, leaves(output.carry))) else None
+            raise error
         self.carry = detach(output.carry)
         return Outcome(loss, output.weight, norm)
 
@@ -83,7 +91,8 @@ class Learner:
         random = random_state(self.device)
         self.module.eval()
         try:
-            with torch.no_grad(), self.average.in_place() if self.average is not None else nullcontext():
+            average = self.average.in_place() if self.average is not None else nullcontext()
+            with torch.no_grad(), average, self.precision.context():
                 yield
         finally:
             self.module.train()
@@ -112,6 +121,8 @@ class Learner:
             "carry": {str(number): tensor for number, tensor in enumerate(leaves(self.carry))},
             "random": random_state(self.device),
         }
+        if scale := self.precision.tensors():
+            files["scale"] = scale
         if self.best is not None:
             files["best"] = self.best
         if self.average is not None:
@@ -131,6 +142,8 @@ class Learner:
         restore_optimiser(self.optimiser, self.module, files["optimiser"])
         if self.average is not None:
             self.average.load(files["average"])
+        if self.precision.tensors():
+            self.precision.load(files["scale"])
         if "best" in files:
             self.best = snapshot(self.module)
             for name, tensor in self.best.items():
@@ -140,13 +153,20 @@ class Learner:
     def _template(self, batch: Any) -> Carry:
         if batch is None:
             return None
-        with torch.no_grad():
+        with torch.no_grad(), self.precision.context():
             return self.objective.loss(batch, None).carry
 
     def _non_finite(self, loss: float, norm: float, batch: Any, random: Mapping[str, Tensor]) -> NonFinite:
-        restore_random_state(random, self.device)
-        again = partial(self.objective.loss, batch, self.carry)
-        where = locate(self.module, batch, again, finite_loss=math.isfinite(loss))
+        def again() -> Tensor:
+            restore_random_state(random, self.device)
+            with self.precision.context():
+                return self.objective.loss(batch, self.carry).loss
+
+        where = locate(self.module, batch, again, self.blame, finite_loss=math.isfinite(loss))
         restore_random_state(random, self.device)
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
         return NonFinite(what, where)
+
+
+def _finite(tensor: Tensor) -> bool:
+    return bool(torch.isfinite(tensor).all())

@@ -12,6 +12,7 @@ from unrolled.errors import ArgumentError, RunError, TrainingError
 from unrolled.train.checkpoint import Checkpoint, Checkpoints
 from unrolled.train.interrupt import Interrupt, Interrupted
 from unrolled.train.learner import Learner, NonFinite, Outcome
+from unrolled.train.nonfinite import Blame
 from unrolled.train.observers import Evaluation, Observer, Start, Step, Stopped, TrainResult
 from unrolled.train.planning import Stopwatch, fixed_plan, timed_plan, unplanned_warmup
 from unrolled.train.position import Position, check_resumable
@@ -25,7 +26,8 @@ class Trainer:
     """Trains `objective` on the batches of `source`, once, and leaves the best weights in its module.
 
     The same seed, machine, threads and engine give the same numbers, however often the run was stopped and resumed.
-    `clock` gives seconds; `started` is its value when the time of `max_time` began, by default now.
+    `clock` gives seconds; `started` is its value when the time of `max_time` began, by default now. `blame` finds where
+    in a network numbers stopped being finite.
     """
 
     def __init__(
@@ -38,13 +40,14 @@ class Trainer:
         *,
         clock: Callable[[], float] = time.perf_counter,
         started: float | None = None,
+        blame: Blame | None = None,
     ) -> None:
         self.source = source
         self.settings = settings
         self.observers = tuple(observers)
         self._clock = clock
         self._origin = clock() if started is None else started
-        self._learner = Learner(objective, settings)
+        self._learner = Learner(objective, settings, blame)
         self._checkpoints = Checkpoints(run, settings.keep) if run is not None else None
         self._position = Position()
         self._stopwatch: Stopwatch | None = None
@@ -56,8 +59,8 @@ class Trainer:
     def fit(self, resume: bool = False) -> TrainResult:
         """Trains to the end, from the last checkpoint where `resume` is set; a finished run is returned as it is.
 
-        Raises ArgumentError (no batches, unknown metric), RunError (checkpoint), TrainingError (a loss that is not
-        finite) and Interrupted (after a SIGINT; saved where there is a run folder).
+        Raises ArgumentError (no batches, unknown metric), RunError (checkpoint), TrainingError (losses that are not
+        finite) and Interrupted (after a SIGINT or SIGTERM; saved where there is a run folder).
         """
         if len(self.source) < 1:
             raise ArgumentError("there is no batch to train on; give more data or a smaller batch size")
@@ -85,6 +88,8 @@ class Trainer:
             self._resumed_from = 0
             checkpoint = self._checkpoints.load()
             if checkpoint is not None:
+                for remark in checkpoint.remarks:
+                    self._tell("on_remark", remark)
                 self._restore(checkpoint, f"{self._checkpoints.run / checkpoint.name}")
         elif name is not None:
             raise RunError(f"{self._checkpoints.run} already holds {name}; give --resume or another folder")
@@ -152,10 +157,11 @@ class Trainer:
             self._evaluate()
             stopped = stopped or self._reason(seconds)
         position.stopped = stopped
-        if stopped is not None or interrupt.requested or self._checkpoint_due():
+        asked = interrupt.requested
+        if stopped is not None or asked is not None or self._checkpoint_due():
             self._save()
-        if interrupt.requested and stopped is None:
-            raise Interrupted(self._interrupted())
+        if asked is not None and stopped is None:
+            raise Interrupted(self._interrupted(), asked)
         self._lap = self._clock()
         return stopped
 
@@ -165,11 +171,27 @@ class Trainer:
             position.step, position.plan, unplanned_warmup(settings), settings.decay, settings.final_fraction
         )
         rate = settings.learning_rate * scale
-        outcome = self._learner.step(batch, position.step, rate)
+        try:
+            outcome: Outcome | None = self._learner.step(batch, position.step, rate)
+        except NonFinite as error:
+            self._pass_over(error)
+            outcome = None
         position.step += 1
         position.index += 1
         position.seconds = self._seconds()
-        self._tell("on_step", self._record(batch, rate, outcome))
+        if outcome is not None:
+            position.bad_in_a_row = 0
+            self._tell("on_step", self._record(batch, rate, outcome))
+
+    def _pass_over(self, error: NonFinite) -> None:
+        """Count a step whose numbers are not finite; raises the error again where there were too many in a row."""
+        position, most = self._position, self.settings.bad_steps
+        if position.bad_in_a_row >= most:
+            raise error
+        position.bad_steps += 1
+        position.bad_in_a_row += 1
+        where = f"{error.where}; {position.bad_in_a_row} in a row, at most {most}"
+        self._tell("on_remark", f"step {position.step + 1} is passed over: {error.what} ({where})")
 
     def _record(self, batch: Any, rate: float, outcome: Outcome) -> Step:
         position = self._position
@@ -262,8 +284,9 @@ class Trainer:
         self._save()
         kept = position.best_step if position.best_step is not None else position.step
         clip = "clip the gradient (clip=1.0)" if settings.clip is None else f"clip harder than {settings.clip:g}"
+        before = f" after {position.bad_in_a_row} such steps in a row" if position.bad_in_a_row else ""
         return TrainingError(
-            f"step {position.step + 1}: {error.what} ({error.where}) and the weights of step {kept} are kept; "
+            f"step {position.step + 1}: {error.what} ({error.where}){before} and the weights of step {kept} are kept; "
             f"lower the learning rate (now {settings.learning_rate:g}), {clip} or look for extreme values in the data"
         )
 
@@ -285,6 +308,7 @@ class Trainer:
             best_step=position.best_step,
             metrics=position.best_metrics,
             resumed_from=self._resumed_from,
+            bad_steps=position.bad_steps,
         )
         self._tell("on_end", result)
         return result

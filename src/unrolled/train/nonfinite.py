@@ -9,19 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+# Looks inside a network: from the module, the same forward pass again, and whether the way back is to be looked at, to
+# words for the gate, the layer and the step; None where these are finite.
+Blame = Callable[[nn.Module, Callable[[], Tensor], bool], str | None]
 
-def locate(module: nn.Module, batch: Any, again: Callable[[], object], *, finite_loss: bool) -> str:
-    """Words for the place: a weight, the batch, a layer's output, a gradient; `again` is the same forward pass."""
+
+def locate(
+    module: nn.Module, batch: Any, again: Callable[[], Tensor], blame: Blame | None, *, finite_loss: bool
+) -> str:
+    """Words for the place: a weight, the batch, a gate at a step, a layer's output, a gradient."""
     for name, parameter in module.named_parameters():
         if not _finite(parameter):
             return f"weight {name} is not finite"
     if not all(_finite(part) for part in _arrays(batch)):
         return "the batch itself holds numbers that are not finite"
+    inside = None if blame is None else blame(module, again, finite_loss)
     if finite_loss:
-        return _first_gradient(module)
+        return inside or _first_gradient(module)
     layer = _first_layer(module, again)
     if layer is not None:
-        return f"the output of {layer} is the first that is not finite"
+        return inside or f"the output of {layer} is the first that is not finite"
     return "all layers are finite, so it arises in the loss itself"
 
 

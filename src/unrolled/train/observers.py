@@ -64,6 +64,8 @@ class TrainResult:
     """At `best_step`."""
     resumed_from: int | None = None
     """The step at which this process took over; equal to `step` where nothing was left to do."""
+    bad_steps: int = 0
+    """Steps that were passed over because their loss or gradient was not finite."""
 
 
 class Observer:
@@ -80,6 +82,9 @@ class Observer:
 
     def on_evaluate(self, evaluation: Evaluation) -> None:
         """After each evaluation."""
+
+    def on_remark(self, remark: str) -> None:
+        """When something happened that a person should know of: a step passed over, a damaged checkpoint."""
 
     def on_end(self, result: TrainResult) -> None:
         """When training ends, in whatever way."""

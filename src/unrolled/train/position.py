@@ -25,6 +25,9 @@ class Position:
     """Evaluations since the best one."""
     evaluated_at: int | None = None
     stopped: str | None = None
+    bad_steps: int = 0
+    """Steps passed over because their loss or gradient was not finite."""
+    bad_in_a_row: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """All fields, the plan as an object."""

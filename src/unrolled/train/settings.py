@@ -8,6 +8,8 @@ from typing import Any, Literal
 from unrolled.errors import ArgumentError
 
 Decay = Literal["cosine", "linear", "constant"]
+PrecisionName = Literal["float32", "bfloat16", "float16"]
+PRECISIONS: tuple[PrecisionName, ...] = ("float32", "bfloat16", "float16")
 
 UNPLANNED_WARMUP = 100
 
@@ -37,6 +39,10 @@ class TrainSettings:
     """Learning rate of the last step as a part of the highest."""
     clip: float | None = 1.0
     """Longest allowed gradient (2-norm over all parameters)."""
+    bad_steps: int = 5
+    """Steps in a row that are passed over because their loss or gradient is not finite, before training stops."""
+    precision: PrecisionName = "float32"
+    """Type of the products; weights and optimiser stay in float32."""
     epochs: int | None = None
     max_time: float | None = None
     total_steps: int | None = None
@@ -65,6 +71,8 @@ class TrainSettings:
             raise ArgumentError(f"optimiser={self.optimiser!r} is not known; choose adamw or sgd")
         if self.decay not in ("cosine", "linear", "constant"):
             raise ArgumentError(f"decay={self.decay!r} is not known; choose cosine, linear or constant")
+        if self.precision not in PRECISIONS:
+            raise ArgumentError(f"precision={self.precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
         if self.epochs is None and self.max_time is None and self.total_steps is None:
             raise ArgumentError("nothing says when training ends; give epochs, max_time or total_steps")
         self._check_positive()
@@ -84,6 +92,7 @@ class TrainSettings:
             "momentum": 1.0,
             "ema": 1.0,
             "weight_decay": None,
+            "bad_steps": None,
             "warmup": None,
             "seed": None,
         }
