@@ -25,7 +25,7 @@ from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, TagOptions
 from unrolled.tasks.schemas import tag_schema
 from unrolled.tasks.step_inputs import NumberInput, StepInput, WordInput
-from unrolled.tasks.tag_parts import Label, Layout, TagExamples, read_examples, read_parts
+from unrolled.tasks.tag_parts import Label, Layout, TagExamples, read_examples, read_parts, similar
 from unrolled.train import BatchSource, Carry, LossOutput, accuracy, macro_f1
 from unrolled.train.spans import is_span_label, per_class, span_f1
 
@@ -211,7 +211,7 @@ class TagTask(TaskModel[TagExamples]):
         """Places, scores (B, T, K) and lengths (B,) of all sequences, those of similar length together."""
         self.module.eval()
         prepared = self.reader.prepare_all(inputs)
-        for rows in _groups([len(sequence) for sequence in prepared], min(_AT_ONCE, self.reader.batch_steps)):
+        for rows in similar([len(sequence) for sequence in prepared], min(_AT_ONCE, self.reader.batch_steps)):
             lengths = torch.tensor([len(prepared[i]) for i in rows], device=self.device)
             if len(rows) == 1:
                 features = self.encoded(prepared[rows[0]])
@@ -360,18 +360,6 @@ def _padded_labels(rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
     for place, row in enumerate(rows):
         padded[place, : len(row)] = row
     return torch.from_numpy(padded)
-
-
-def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Places of sequences of similar length, so many that they have at most `most` steps together, or one."""
-    rows: list[int] = []
-    for place in np.argsort(lengths, kind="stable").tolist():
-        if rows and (len(rows) + 1) * lengths[place] > most:
-            yield rows
-            rows = []
-        rows.append(place)
-    if rows:
-        yield rows
 
 
 def _moved(inputs: Any, device: torch.device) -> Any:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from unrolled.data import is_table, read_conll, read_steps, split_rows
 from unrolled.data.film import find_films, is_film, open_film
 from unrolled.data.film_labels import labels_file, read_film_labels
 from unrolled.data.problems import Problems
 from unrolled.errors import ArgumentError, DataError, RunError
+from unrolled.streams.numbers import RowsInput
+from unrolled.streams.protocol import Input
+from unrolled.streams.tag import FramesInput, WordsInput
+from unrolled.tasks.film_input import FilmInput
 from unrolled.tasks.model import Parts, entry
 from unrolled.tasks.options import Common, TagOptions
 from unrolled.tasks.sequence_inputs import group_column
-from unrolled.tasks.step_inputs import FEW
+from unrolled.tasks.step_inputs import FEW, NumberInput, StepInput
 
 Label = str | int | float | bool
 
@@ -207,3 +213,26 @@ def _joined(parts: Sequence[TagExamples]) -> TagExamples:
         first.remarks,
         tuple(error for part in parts for error in part.skipped),
     )
+
+
+def similar(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Places of sequences of similar length, so many that they have at most `most` steps together, or one."""
+    rows: list[int] = []
+    for place in np.argsort(lengths, kind="stable").tolist():
+        if rows and (len(rows) + 1) * lengths[place] > most:
+            yield rows
+            rows = []
+        rows.append(place)
+    if rows:
+        yield rows
+
+
+def input_stream(reader: StepInput) -> Input:
+    """What turns parts of a stream into steps; ArgumentError where these need the whole sequence."""
+    if isinstance(reader, NumberInput):
+        if reader.own:
+            raise ArgumentError(
+                "this run brings each sequence to mean 0 by itself, which needs the whole of it; train it with causal"
+            )
+        return RowsInput(reader.scaler, reader.differences, reader.levels)
+    return FramesInput(reader.size) if isinstance(reader, FilmInput) else WordsInput()
