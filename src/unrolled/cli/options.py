@@ -41,6 +41,8 @@ def _parameter(kind: type, field: Field[Any], groups: dict[str, Group]) -> inspe
     settings: dict[str, Any] = {"help": notes.get("help"), "group": groups[_declared_in(kind, field.name)]}
     if "choices" in notes:
         annotation = Literal[tuple(notes["choices"])]
+    if field.default is None:  # left open, and settled by what the data is
+        annotation = annotation | None
     if "name" in notes:
         settings["name"] = "--" + notes["name"]
     if notes.get("unit") == "seconds":

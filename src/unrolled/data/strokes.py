@@ -57,7 +57,10 @@ def join_strokes(strokes: Iterable[Sequence[Any]], path: Path, row: int | None =
         if not len(stroke):
             raise DataError(f"stroke {place} has no points; take it out", path, row)
         points = np.zeros((len(stroke), 3))
-        points[:, :2] = stroke
+        try:
+            points[:, :2] = stroke
+        except OverflowError:  # a whole number that no float holds
+            points[:] = np.inf
         points[0, 2] = 1
         parts.append(points)
     if not parts:
