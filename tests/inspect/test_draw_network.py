@@ -14,7 +14,8 @@ from unrolled.layers import Pooling, Recurrent, Regularisation, Structure
 from unrolled.models import Embedding, ImageEncoder, LanguageNetwork, SequenceNetwork, TagNetwork, TranslationNetwork
 from unrolled.models.caption import CaptionNetwork
 from unrolled.models.distributions import Head
-from unrolled.models.forecast import ForecastNetwork, ForecastShape
+from unrolled.models.forecast import ForecastNetwork
+from unrolled.models.shapes import ForecastShape
 from unrolled.models.front import Convolutions
 from unrolled.models.transcription import TranscriptionNetwork
 

@@ -9,7 +9,8 @@ from unrolled import cells
 from unrolled.errors import ArgumentError
 from unrolled.layers import Recurrent
 from unrolled.models.distributions import Head, head_of
-from unrolled.models.forecast import ForecastNetwork, ForecastShape, Window
+from unrolled.models.forecast import ForecastNetwork, Window
+from unrolled.models.shapes import ForecastShape
 
 SHAPE = ForecastShape(context=12, horizon=5, segment=3, past=2, known=1, seasons=(4,))
 LEVELS = (0.1, 0.5, 0.9)

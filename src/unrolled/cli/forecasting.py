@@ -10,7 +10,8 @@ from unrolled.cli.output import Output
 from unrolled.errors import UsageError
 
 if TYPE_CHECKING:
-    from unrolled.tasks.forecast import Forecast, ForecastTask
+    from unrolled.tasks.forecast import ForecastTask
+    from unrolled.tasks.forecast_answers import Forecast
 
 
 def forecast(

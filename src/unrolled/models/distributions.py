@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from unrolled.errors import ArgumentError
+from unrolled.models.student import student_table
 
-_LEAST = 1e-4
+LEAST = 1e-4
 _DRAWS = 400
 
 
@@ -208,26 +206,12 @@ class NegativeBinomial(Head):
 
 
 def _positive(x: Tensor) -> Tensor:
-    return functional.softplus(x) + _LEAST
-
-
-@lru_cache(1)
-def _student_table() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """1 / freedom (N,), ranks (R,), and the standard quantiles (N, R), by quadrature."""
-    inverse = np.linspace(0.0, 0.5, 51)
-    ranks = 1 / (1 + np.exp(-np.linspace(-7, 7, 281)))
-    x = np.sinh(np.linspace(-8, 8, 20_001))
-    table = np.empty((len(inverse), len(ranks)))
-    for row, share in enumerate(inverse):
-        logs = -0.5 * x**2 if share == 0 else -0.5 * (1 / share + 1) * np.log1p(share * x**2)
-        areas = np.cumsum(np.diff(x) * (np.exp(logs[1:]) + np.exp(logs[:-1])) / 2)
-        table[row] = np.interp(ranks, np.concatenate([[0.0], areas]) / areas[-1], x)
-    return inverse, ranks, table
+    return functional.softplus(x) + LEAST
 
 
 def _student_quantile(freedom: Tensor, rank: Tensor) -> Tensor:
     """Quantile of Student's t by interpolation in 1 / freedom and rank, both within the table's range."""
-    inverse, ranks, table = (torch.from_numpy(array).to(rank) for array in _student_table())
+    inverse, ranks, table = (torch.from_numpy(array).to(rank) for array in student_table())
     freedom = freedom.expand_as(rank)
     row = (1 / freedom).clamp(0, 0.5) * (len(inverse) - 1) / 0.5
     column = rank.clamp(ranks[0].item(), ranks[-1].item()).contiguous()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,9 +14,7 @@ from unrolled.layers import Recurrent
 from unrolled.layers.attention import Attention
 from unrolled.layers.regularisation import check_rate, drop
 from unrolled.models.distributions import Head
-
-# Share of the line's own deviation that a window's is never below, so that a flat window is not blown up.
-_FLOOR = 0.05
+from unrolled.models.shapes import FLOOR, ForecastShape
 
 
 class Window(NamedTuple):
@@ -35,40 +32,6 @@ class Window(NamedTuple):
     counts: Tensor
     centre: Tensor
     unit: Tensor
-
-
-@dataclass(frozen=True)
-class ForecastShape:
-    """Steps of context, horizon and segment; widths of past and known covariates; how a forecast is made."""
-
-    context: int
-    horizon: int
-    segment: int
-    past: int = 0
-    known: int = 0
-    recursive: bool = False
-    attention: str | None = None
-    seasons: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("context", "horizon", "segment"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name}={getattr(self, name)} must be at least 1; give a larger number")
-        if self.context % self.segment:
-            raise ArgumentError(
-                f"context={self.context} is not made of whole segments of {self.segment} steps; give a multiple of it"
-            )
-        if self.recursive and self.past:
-            raise ArgumentError(
-                "covariates of the past are not known while outputs are fed back; leave them out, or forecast directly"
-            )
-        if self.recursive and self.attention is not None:
-            raise ArgumentError("attention needs a direct forecast; leave attention or recursive out")
-
-    @property
-    def ahead(self) -> int:
-        """Segments that the horizon takes."""
-        return -(-self.horizon // self.segment)
 
 
 class Judged(NamedTuple):
@@ -137,7 +100,7 @@ class ForecastNetwork(nn.Module):
         known = seen.sum(1, keepdim=True).clamp(min=1)
         mean = (x * seen).sum(1, keepdim=True) / known
         deviation = (((x - mean) * seen) ** 2).sum(1, keepdim=True) / known
-        return x[:, -1:], deviation.sqrt() + _FLOOR
+        return x[:, -1:], deviation.sqrt() + FLOOR
 
     def direct(self, x: Tensor, window: Window) -> Tensor:
         """Parameters (B, H, size) of the horizon, from the context (B, C) in the window's own units."""

@@ -15,7 +15,8 @@ from unrolled.serve.refusal import Refusal
 if TYPE_CHECKING:
     from unrolled.tasks.caption import CaptionTask
     from unrolled.tasks.classify import ClassifyTask
-    from unrolled.tasks.forecast import Forecast, ForecastTask
+    from unrolled.tasks.forecast import ForecastTask
+    from unrolled.tasks.forecast_answers import Forecast
     from unrolled.tasks.language import LanguageTask
     from unrolled.tasks.model import TaskModel
     from unrolled.tasks.regress import RegressTask

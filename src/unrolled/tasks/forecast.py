@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,36 +13,29 @@ import torch
 from torch import Tensor
 
 from unrolled.data import Vocabulary
-from unrolled.data.arrays import Exact, Ids
+from unrolled.data.arrays import Exact
 from unrolled.data.baselines import fit_linear
 from unrolled.data.histories import Histories, Layout, read_histories
 from unrolled.data.windows import Block, WindowBatches, Windows
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.models.distributions import head_of
-from unrolled.models.forecast import ForecastNetwork, ForecastShape, Window
+from unrolled.models.forecast import ForecastNetwork, Window
+from unrolled.models.shapes import ForecastShape
+from unrolled.streams.running import Running
+from unrolled.tasks.forecast_answers import ForecastAnswers
 from unrolled.tasks.forecast_parts import check_options, parts_of, shape_of
 from unrolled.tasks.forecast_picture import draw_forecasts
 from unrolled.tasks.forecast_reading import Part, Reading
-from unrolled.tasks.forecast_report import COMPARISON, Comparison, Foretold, compare, plain_numbers
-from unrolled.tasks.model import Conclusion, Parts, TaskModel, digest, entry, epochs_for
+from unrolled.tasks.forecast_report import COMPARISON, Comparison, compare, plain_numbers
+from unrolled.tasks.model import Conclusion, Parts, TaskModel, digest, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, ForecastOptions
 from unrolled.tasks.run import write_json
+from unrolled.tasks.schemas import forecast_schema
 from unrolled.train import BatchSource, Carry, LossOutput
 
 _LINEAR_WINDOWS = 20_000
 _FEWEST_STEPS, _MOST_STEPS = 200, 4000
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What comes after the end of one line: H values, their quantiles (H, L), and their times where there are any."""
-
-    series: str
-    target: str
-    values: Exact
-    quantiles: Exact
-    times: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,7 @@ def as_window(windows: Windows, block: Block) -> Window:
     return Window(*tensors, centre, unit)  # type: ignore[call-arg]  # six arrays
 
 
-class ForecastTask(TaskModel[Part]):
+class ForecastTask(ForecastAnswers, TaskModel[Part]):
     """The horizon's values given the context's, for every line (a target of a series) by one network.
 
     The loss is that of the values divided by the deviation of their line, so that every line counts the same.
@@ -85,10 +78,11 @@ class ForecastTask(TaskModel[Part]):
     def __init__(
         self, plan: NetworkPlan, reading: Reading, shape: ForecastShape, distribution: str, levels: Sequence[float]
     ) -> None:
-        self.reading, self.shape, self.distribution, self.levels = reading, shape, distribution, tuple(levels)
+        ForecastAnswers.__init__(self, reading, shape, levels)
+        self.distribution = distribution
         head = head_of("quantiles", levels)
         head = head if distribution == "quantiles" else head_of(distribution, levels)
-        super().__init__(plan, None, ForecastNetwork(plan.recurrent(), shape, head, plan.dropout))
+        TaskModel.__init__(self, plan, None, ForecastNetwork(plan.recurrent(), shape, head, plan.dropout))
         # The linear map that every report shows beside the model was learnt on the training part, so it is kept.
         self._learnt = 1
         self.module.register_buffer("linear_map", torch.zeros(shape.context + 1, shape.horizon))
@@ -137,14 +131,9 @@ class ForecastTask(TaskModel[Part]):
 
     @classmethod
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
-        reading = Reading.from_json(entry(schema, "reading", dict))
-        shape = entry(schema, "shape", dict)
-        levels = entry(schema, "quantiles", list)
-        if set(shape) != {f.name for f in fields(ForecastShape)}:
-            raise RunError("the data's schema does not describe the window of the forecast")
+        found = forecast_schema(schema)
         try:
-            found = ForecastShape(**{**shape, "seasons": tuple(shape["seasons"])})
-            return cls(plan, reading, found, entry(schema, "distribution", str), [float(level) for level in levels])
+            return cls(plan, found.reading, found.shape, found.distribution, found.levels)
         except (TypeError, ValueError) as error:
             raise RunError(f"the data's schema is damaged ({error})") from None
 
@@ -155,10 +144,6 @@ class ForecastTask(TaskModel[Part]):
             "distribution": self.distribution,
             "quantiles": list(self.levels),
         }
-
-    def windows(self, part: Part) -> Windows:
-        """The windows of a part's lines."""
-        return Windows(part.lines, self.shape.context, self.shape.horizon)
 
     def source(self, examples: Part, options: ForecastOptions, seed: int) -> BatchSource:
         windows = self.windows(examples)
@@ -201,19 +186,15 @@ class ForecastTask(TaskModel[Part]):
         a_step = (len(self.plan.program.gates) + len(self.plan.program.state) + 2) * self.plan.hidden
         return int(rows) * steps * (self.plan.inputs + directions * self.plan.layers * a_step)
 
-    def foretell(self, windows: Windows, lines: Ids, origins: Ids) -> Foretold:
-        """Forecasts of these windows in the file's own units, beside what came."""
+    def told(self, windows: Windows, block: Block, seed: int) -> tuple[Exact, Exact]:
         self.module.eval()
-        centres, quantiles, blocks = [], [], []
-        size = 512 if not self.shape.recursive else 32
-        for place, block in enumerate(windows.blocks(lines, origins, size)):
-            centre, found = self.module.forecast(self._there(as_window(windows, block)), self.levels, seed=place)
-            centres.append(centre.cpu().numpy().astype(np.float64))
-            quantiles.append(found.cpu().numpy().astype(np.float64))
-            blocks.append(block)
+        centre, quantiles = self.module.forecast(self._there(as_window(windows, block)), self.levels, seed=seed)
+        return centre.cpu().numpy().astype(np.float64), quantiles.cpu().numpy().astype(np.float64)
+
+    @property
+    def linear_map(self) -> npt.NDArray[np.float32]:
         matrix: npt.NDArray[np.float32] = self.module.get_buffer("linear_map").cpu().numpy()
-        told = Foretold.of(windows, blocks, np.concatenate(centres), np.concatenate(quantiles), matrix)
-        return replace(told, quantiles=np.rint(told.quantiles)) if self.reading.counts else told
+        return matrix
 
     def measure(self, examples: Part) -> dict[str, float]:
         windows = self.windows(examples)
@@ -263,35 +244,7 @@ class ForecastTask(TaskModel[Part]):
     def evaluate(self, path: Path) -> dict[str, Any]:
         return self.compare(self.read_part(path)).to_json()
 
-    def forecast(self, histories: Histories) -> list[Forecast]:
-        """What comes after the end of every series; raises DataError where known covariates of it are missing."""
-        horizon = self.shape.horizon
-        if self.reading.known is not None:
-            short = next((history for history in histories.series if history.ahead < horizon), None)
-            if short is not None:
-                names = ", ".join(self.reading.layout.known)
-                raise DataError(
-                    f"{names} must be known for the {horizon} steps to forecast and the file has {short.ahead} of "
-                    "them; add rows with blank targets",
-                    histories.path,
-                    short.row,
-                )
-        lines = self.reading.lines(histories.series, horizon)
-        windows = Windows(lines, self.shape.context, horizon)
-        found = self.foretell(windows, np.arange(len(lines)), windows.lengths)
-        return [
-            Forecast(
-                line.series,
-                line.target,
-                found.centres[place],
-                found.quantiles[place],
-                self._times(line.times, len(line)),
-            )
-            for place, line in enumerate(lines)
-        ]
+    def _stream(self, choices: Mapping[str, Any]) -> Running:
+        from unrolled.tasks.streams.forecasting import forecast_stream
 
-    def _times(self, times: Ids | None, end: int) -> tuple[str, ...] | None:
-        step = self.reading.step
-        if times is None or step is None:
-            return None
-        return tuple(step.text(int(time)) for time in times[end : end + self.shape.horizon])
+        return forecast_stream(self, choices)

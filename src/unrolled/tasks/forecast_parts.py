@@ -11,7 +11,7 @@ from unrolled.data.histories import Histories, History
 from unrolled.data.problems import Problems
 from unrolled.data.windows import Line, seasonal
 from unrolled.errors import ArgumentError, DataError
-from unrolled.models.forecast import ForecastShape
+from unrolled.models.shapes import ForecastShape
 from unrolled.tasks.forecast_reading import ENOUGH_WINDOWS, Part, Reading, follow, held_out
 from unrolled.tasks.model import Parts
 from unrolled.tasks.options import ForecastOptions

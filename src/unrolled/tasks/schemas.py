@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from unrolled.data import Scaler, Vocabulary, WordVocabulary
 from unrolled.data.signals import Signal, signal_from_json
 from unrolled.errors import DataError, RunError
+from unrolled.models.shapes import ForecastShape
 from unrolled.tasks.film_input import FilmInput
+from unrolled.tasks.forecast_reading import Reading as Histories
 from unrolled.tasks.language_text import BORDER
 from unrolled.tasks.model import entry
 from unrolled.tasks.network import NetworkPlan
@@ -172,3 +174,26 @@ def input_from_json(kind: str, data: dict[str, Any], vocabulary: Vocabulary | No
     if kind == "frames" and vocabulary is None:
         return FilmInput.from_json(data)
     raise RunError(f"the data's schema does not describe steps of kind {kind!r}")
+
+
+@dataclass(frozen=True)
+class ForecastSchema:
+    """See `ForecastTask`; `levels` are those of the quantiles."""
+
+    reading: Histories
+    shape: ForecastShape
+    distribution: str
+    levels: list[float]
+
+
+def forecast_schema(schema: dict[str, Any]) -> ForecastSchema:
+    """RunError where something is missing or does not fit."""
+    reading = Histories.from_json(entry(schema, "reading", dict))
+    shape, levels = entry(schema, "shape", dict), entry(schema, "quantiles", list)
+    if set(shape) != {f.name for f in fields(ForecastShape)}:
+        raise RunError("the data's schema does not describe the window of the forecast")
+    try:
+        found = ForecastShape(**{**shape, "seasons": tuple(shape["seasons"])})
+        return ForecastSchema(reading, found, entry(schema, "distribution", str), [float(level) for level in levels])
+    except (TypeError, ValueError) as error:
+        raise RunError(f"the data's schema is damaged ({error})") from None

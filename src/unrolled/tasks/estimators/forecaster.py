@@ -18,7 +18,8 @@ from unrolled.data.histories import Histories, History, Layout
 from unrolled.data.timestamps import Step, common_step
 from unrolled.errors import ArgumentError
 from unrolled.tasks.estimators.base import Estimator, _shared
-from unrolled.tasks.forecast import Forecast, ForecastTask
+from unrolled.tasks.forecast import ForecastTask
+from unrolled.tasks.forecast_answers import Forecast
 from unrolled.tasks.forecast_parts import check_options, parts_of
 from unrolled.tasks.options import ForecastOptions, option
 
