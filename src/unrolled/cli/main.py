@@ -1,6 +1,7 @@
 """The entry point: hands the arguments to a command and turns what goes wrong into one sentence and an exit code.
 
-Exit codes: 0 done, 1 the input or the run is at fault, 2 the command line is at fault, 130 interrupted and saved.
+Exit codes: 0 done, 1 the input or the run is at fault, 2 the command line is at fault, 130 interrupted by
+Ctrl-C and 143 by SIGTERM, saved where a training was at work.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _run(arguments: list[str]) -> int:
     except UnrolledError as fault:
         return _complain(_sentence(fault), AT_FAULT)
     except KeyboardInterrupt as stop:
-        return _complain(str(stop) or "Interrupted.", INTERRUPTED)
+        return _complain(_sentence(stop) if str(stop) else "Interrupted.", getattr(stop, "code", INTERRUPTED))
     except BrokenPipeError:
         raise
     except OSError as fault:
@@ -83,7 +84,7 @@ def _run(arguments: list[str]) -> int:
     return DONE
 
 
-def _sentence(fault: Exception) -> str:
+def _sentence(fault: BaseException) -> str:
     words = " ".join(str(fault).split())
     return words if words.endswith((".", "!", "?")) else f"{words}."
 

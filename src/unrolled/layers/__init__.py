@@ -7,6 +7,7 @@ from unrolled.layers.accelerate import accelerate
 from unrolled.layers.attention import ATTENTIONS, Attention, Memory
 from unrolled.layers.captures import Captures
 from unrolled.layers.explain import LayerExplanation, explain
+from unrolled.layers.exploded import blame
 from unrolled.layers.output import IGNORED, AdaptiveOutput, Output
 from unrolled.layers.pooling import Pooling
 from unrolled.layers.recurrent import Recurrent, Structure
@@ -31,6 +32,7 @@ __all__ = [
     "Tokens",
     "Unrolled",
     "accelerate",
+    "blame",
     "explain",
     "map_state",
     "unroll",

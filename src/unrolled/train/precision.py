@@ -87,7 +87,7 @@ def supported(name: PrecisionName, device: torch.device) -> bool:
         return True
     if device.type == "cuda":
         return name == "float16" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     # oneDNN's own word; torch has no public name for it
     asked = "_is_mkldnn_bf16_supported" if name == "bfloat16" else "_is_mkldnn_fp16_supported"
