@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -162,3 +163,13 @@ def ask(socket: ClientConnection, value: Any) -> Any:
     """One message to a stream and its answer."""
     socket.send(json.dumps(value))
     return json.loads(socket.recv(timeout=20))
+
+
+def until(true: Callable[[], bool], within: float = 20) -> bool:
+    """Whether it becomes true."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if true():
+            return True
+        time.sleep(0.02)
+    return False

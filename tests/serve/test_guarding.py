@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from serve.serving import TEXTS, Client, ask, classifier, served, serving
+from serve.serving import TEXTS, Client, ask, classifier, served, serving, until
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.serve.keys import Keys, read_keys
 from unrolled.serve.limits import Limits
 from unrolled.serve.logs import LOGGER, JsonLines, event
-from unrolled.serve.model import open_models
+from unrolled.serve.model import Served, open_models
 from unrolled.serve.server import bind, check_address
 from unrolled.serve.store import Store
 
@@ -38,6 +38,7 @@ def test_a_key_opens_and_nothing_else_does() -> None:
             assert client.post("/predict", {"inputs": ["a"]}, headers=headers).status == 200
         for path in ("/health", "/ready", "/openapi.json", "/"):
             assert client.get(path).status == 200
+        assert client.get("/openapi.json").json["security"] == [{"key": []}, {"header": []}]
         name = client.post("/sessions", headers={"X-API-Key": KEY}).json["session"]
         assert client.get(f"/sessions/{name}", headers={"X-API-Key": OTHER}).status == 404
         assert client.get(f"/sessions/{name}", headers={"X-API-Key": KEY}).status == 200
@@ -181,13 +182,11 @@ def test_a_reader_who_does_not_read_is_let_go_of() -> None:
         request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 16_000 + b"\r\n\r\n"
         with connection:
             with pytest.raises((TimeoutError, ConnectionError)):
-                for _ in range(10_000):
-                    connection.sendall(request)
+                connection.sendall(request * 10_000)
             assert client.post("/predict", {"inputs": ["a"]}).status == 200
             connection.settimeout(20)
             with pytest.raises(ConnectionError):
-                for _ in range(10_000):
-                    connection.sendall(request)
+                connection.sendall(request * 10_000)
 
 
 def test_no_more_connections_than_may_be() -> None:
@@ -229,6 +228,8 @@ def test_logs_say_what_was_done_and_nothing_of_users(client: Client) -> None:
     try:
         client.post("/models/moods/predict?key=SECRET", {"inputs": ["SECRET"]}, headers={"X-API-Key": "SECRET"})
         client.post("/models/SECRET/predict", {"inputs": ["SECRET"]})
+        # A line is written when the answer has gone.
+        assert until(lambda: stream.getvalue().count("\n") == 2)
         try:
             raise ValueError("SECRET")
         except ValueError as error:
@@ -290,12 +291,10 @@ def test_a_port_that_is_taken() -> None:
             bind("127.0.0.1", taken.getsockname()[1])
 
 
-def test_names_of_runs(tmp_path: Path) -> None:
+def test_names_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Served, "open", lambda name, run: (name, run))
+    assert open_models(["x/a", "b=y/a"]) == {"a": ("a", Path("x/a")), "b": ("b", Path("y/a"))}
     with pytest.raises(ArgumentError, match="two runs are called 'a'"):
-        from unrolled.serve import model
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(model.Served, "open", lambda name, run: None)
-            open_models(["x/a", "y/a"])
+        open_models(["x/a", "y/a"])
     with pytest.raises(ArgumentError, match="no name for an address"):
         served(**{"a b": classifier()})

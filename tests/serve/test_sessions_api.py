@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from serve.serving import TEXTS, Client, ask, classifier, language, served, serving
+from serve.serving import TEXTS, Client, ask, classifier, language, served, serving, until
 from unrolled.serve.limits import Limits
 from unrolled.serve.store import Store
 
@@ -60,7 +59,7 @@ def test_a_session_goes_on_by_its_name(client: Client) -> None:
         ask(socket, {"push": text[:6]})
         with client.socket(f"/models/moods/stream?session={name}") as second:
             assert "Another connection" in json.loads(second.recv(timeout=20))["error"]
-    assert _until(lambda: not _attached(client, name))
+    assert until(lambda: not _attached(client, name))
     with client.socket(f"/stream?session={name}") as socket:
         assert json.loads(socket.recv(timeout=20)) == {"session": name, "model": "moods", "step": 6}
         late = ask(socket, {"push": text[6:], "at": 5})
@@ -72,16 +71,6 @@ def test_a_session_goes_on_by_its_name(client: Client) -> None:
 def _attached(client: Client, name: str) -> bool:
     with client.socket(f"/stream?session={name}") as socket:
         return "error" in json.loads(socket.recv(timeout=20))
-
-
-def _until(true: Callable[[], bool], within: float = 10) -> bool:
-    """Whether it becomes true."""
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_a_state_goes_on_in_another_session_and_nowhere_else(client: Client) -> None:
@@ -227,13 +216,13 @@ def test_an_idle_session_is_closed_and_with_a_folder_saved(tmp_path: Path) -> No
     limits = Limits(idle_time=0.15)
     with serving(served(moods=classifier()), limits=limits) as client:
         name = client.post("/sessions").json["session"]
-        assert _until(lambda: _gauge(client, "unrolled_sessions") == 0)
+        assert until(lambda: _gauge(client, "unrolled_sessions") == 0)
         assert client.get(f"/sessions/{name}").status == 404
     store = Store(tmp_path / "saved", keep=100, most=10)
     with serving(served(moods=classifier()), limits=limits, store=store, save_every=0.05) as client:
         name = client.post("/sessions").json["session"]
         client.post(f"/sessions/{name}/push", {"push": TEXTS[0][:9]})
-        assert _until(lambda: _gauge(client, "unrolled_sessions") == 0)
+        assert until(lambda: _gauge(client, "unrolled_sessions") == 0)
         assert client.post(f"/sessions/{name}/push", {"push": TEXTS[0][9:]}).json["step"] == len(TEXTS[0])
 
 

@@ -23,6 +23,7 @@ from unrolled.serve.limits import Limits
 from unrolled.serve.logs import event
 from unrolled.serve.metrics import Metrics
 from unrolled.serve.model import Served
+from unrolled.serve.openapi import with_keys
 from unrolled.serve.refusal import Refusal, sentence
 from unrolled.serve.sessions import Sessions
 from unrolled.serve.store import Store
@@ -74,6 +75,8 @@ def build_app(
         lifespan=lifespan,
     )
     app.state.context = context
+    if len(keys):
+        app.openapi = lambda: with_keys(FastAPI.openapi(app))  # type: ignore[method-assign]
     for router in (routes.open_routes, routes.router, streams.router, sockets.router):
         app.include_router(router)
     app.exception_handler(Refusal)(_refuse)

@@ -61,6 +61,19 @@ def obj(properties: Schema, *required: str, closed: bool = True) -> Schema:
     }
 
 
+def with_keys(document: Schema) -> Schema:
+    """The document of a server that asks for a key."""
+    schemes = {
+        "key": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    document.setdefault("components", {})["securitySchemes"] = schemes
+    document["security"] = [{name: []} for name in schemes]
+    for path in ("/health", "/ready"):
+        document["paths"][path]["get"]["security"] = []
+    return document
+
+
 TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 ANY: Schema = {}
