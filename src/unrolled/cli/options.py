@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
-from unrolled.cli.durations import format_duration, parse_duration
+from unrolled.tasks.options.durations import format_duration, parse_duration
 
 POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
 KEYWORD = inspect.Parameter.KEYWORD_ONLY

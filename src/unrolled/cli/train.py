@@ -70,6 +70,7 @@ def report(result: RunResult, output: Output, more: Mapping[str, object] | None 
         "steps": training.step,
         "best_step": training.best_step,
         "seconds": training.seconds,
+        "bad_steps": training.bad_steps,
         "parameters": result.model.parameters,
         "valid": result.valid,
         "test": result.test,

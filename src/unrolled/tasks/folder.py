@@ -229,7 +229,8 @@ def plan_of(config: Config, vocabulary: Vocabulary | None, most: int | None = No
 def options_of(kind: type[O], saved: Mapping[str, Any], where: str) -> O:
     """The options that config.json holds, as their dataclass; raises RunError."""
     hints = get_type_hints(kind)
-    if set(saved) != {f.name for f in fields(kind)}:
+    known = {f.name: f.metadata.get("later", False) for f in fields(kind)}
+    if not {name for name, later in known.items() if not later} <= set(saved) <= set(known):
         raise RunError(f"{where}: the options in {CONFIG} were changed or damaged; start the run again elsewhere")
     return kind(**{name: _typed(str(hints[name]), value) for name, value in saved.items()})
 

@@ -15,10 +15,12 @@ from torch import nn
 from unrolled.cell import Program
 from unrolled.data import shared_rows
 from unrolled.errors import ArgumentError, RunError, TrainingError
+from unrolled.layers import Recurrent, blame
 from unrolled.tasks.curve import draw_curve
 from unrolled.tasks.events import Duplicates, Estimate, Event, Note, Skipped, Split, Started
 from unrolled.tasks.model import Conclusion, Parts, TaskModel, device_of, take_weights
 from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed, check_counts
+from unrolled.tasks.options.durations import parse_interval
 from unrolled.tasks.registry import Task
 from unrolled.tasks.run import (
     EVENTS,
@@ -94,6 +96,16 @@ class _Objective:
         return {} if self.parts.valid is None else self.model.watch(self.parts.valid)
 
 
+class _Remarks(Observer):
+    """Passes on what a person should know of."""
+
+    def __init__(self, notify: Notify) -> None:
+        self.notify = notify
+
+    def on_remark(self, remark: str) -> None:
+        self.notify(Note(remark))
+
+
 class _PlanWriter(Observer):
     """Writes the number of steps into config.json as soon as it is fixed."""
 
@@ -133,7 +145,7 @@ def train_run(
         write_json(run / VOCABULARY, model.vocabulary.to_json())
     write_config(run, config)
     notify(Started(str(run)))
-    trainer = _trainer(model, parts, source, settings, run, config, observers, started)
+    trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify)
     return _finish(trainer, model, parts, run, notify, resume=False)
 
 
@@ -146,7 +158,7 @@ def train_in_memory(
     source = model.source(parts.train, settled, common.seed)
     settings = settings_of(model, len(source), settled, common)
     config = describe(model, parts, options, common, "")
-    training = Trainer(_Objective(model, parts), source, settings, None, observers).fit()
+    training = Trainer(_Objective(model, parts), source, settings, None, observers, blame=blame).fit()
     return _measured(model, parts, training, replace(config, total_steps=training.total_steps), None)
 
 
@@ -172,13 +184,22 @@ def build(task: Task, parts: Parts[Any], options: NetworkOptions, common: Common
         notify(Note(f"weights of {common.from_run}" + (f"; new: {', '.join(fresh)}" if fresh else "")))
     for note in model.notes:
         notify(note)
-    model.module.to(device)
+    _arrange(model, device, common)
     return model
+
+
+def _arrange(model: TaskModel[Any], device: torch.device, common: Common) -> None:
+    """To its device, with what it keeps of long sequences."""
+    model.module.to(device)
+    for part in model.module.modules():
+        if isinstance(part, Recurrent):
+            part.memory = common.memory
 
 
 def settings_of(model: TaskModel[Any], steps: int, options: NetworkOptions, common: Common) -> TrainSettings:
     """What the trainer wants to know, an epoch having `steps` steps. Raises ArgumentError for values out of range."""
     default = model.epochs(steps) if common.max_time is None or model.overfits else None
+    seconds, steps_between = parse_interval(common.checkpoint_every)
     return TrainSettings(
         optimiser=options.optimiser,  # type: ignore[arg-type]  # checked there
         learning_rate=options.learning_rate,
@@ -186,6 +207,11 @@ def settings_of(model: TaskModel[Any], steps: int, options: NetworkOptions, comm
         warmup=options.warmup,
         decay=options.decay,  # type: ignore[arg-type]  # checked there
         clip=options.clip or None,
+        bad_steps=options.bad_steps,
+        precision=common.precision,  # type: ignore[arg-type]  # checked there
+        checkpoint_every=seconds,
+        checkpoint_steps=steps_between,
+        keep=common.keep,
         epochs=common.epochs if common.epochs is not None else default,
         max_time=common.max_time,
         metric=model.metric,
@@ -266,10 +292,11 @@ def _trainer(
     config: Config,
     observers: Sequence[Observer],
     started: float | None,
+    notify: Notify,
 ) -> Trainer:
     events = (TensorBoardWriter(run / EVENTS),) if tensorboard_installed() else ()
-    watching = (_PlanWriter(run, config), MetricsFile(run / METRICS), *events, *observers)
-    return Trainer(_Objective(model, parts), source, settings, run, watching, started=started)
+    watching = (_PlanWriter(run, config), MetricsFile(run / METRICS), *events, _Remarks(notify), *observers)
+    return Trainer(_Objective(model, parts), source, settings, run, watching, started=started, blame=blame)
 
 
 def _finish(
@@ -309,7 +336,7 @@ def _measured(
     valid = training.metrics or ({} if parts.valid is None else model.measure(parts.valid))
     test = {} if parts.test is None else model.measure(parts.test)
     results: dict[str, Any] = {"valid": valid, "test": test, "best_step": training.best_step, "step": training.step}
-    results |= {"seconds": round(training.seconds, 3), "stopped": training.stopped}
+    results |= {"seconds": round(training.seconds, 3), "stopped": training.stopped, "bad_steps": training.bad_steps}
     return RunResult(model, training, valid, test, replace(config, results=results), run)
 
 
@@ -333,13 +360,13 @@ def _resume(
         model = build(task, parts, options, common, notify)
     else:
         model = untrained(config, read_vocabulary(run), str(run))
-        model.module.to(device_of(common.device))
+        _arrange(model, device_of(common.device), common)
     _check_data(run, config, model, parts)
     source = model.source(parts.train, options, common.seed)
     settings = settings_of(model, len(source), options, common)
     config = replace(config, common=plain(replace(common, resume=False)))
     notify(Started(str(run)))
-    trainer = _trainer(model, parts, source, settings, run, config, observers, started)
+    trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify)
     return _finish(trainer, model, parts, run, notify, resume=True)
 
 

@@ -43,6 +43,8 @@ class Estimator:
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
     threads: int | None = option(None, "processor threads; default: what torch chooses")
     from_run: str | Path | None = option(None, "start from another run's weights")
+    memory: str = option("full", "low: steps are computed twice instead of kept, for long sequences")
+    precision: str = option("float32", "type of the products: float32, bfloat16 or float16")
 
     task: ClassVar[str]
     kind: ClassVar[str | None] = None

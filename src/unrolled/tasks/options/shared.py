@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.errors import ArgumentError
+from unrolled.tasks.options.durations import parse_interval
 
+MEMORIES = ("full", "low")
+PRECISIONS = ("float32", "bfloat16", "float16")
 UNITS = ("char", "byte", "word", "subword", "symbol")
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:  # noqa: A002
-    """A dataclass field with a help text; `choices` may name the values there are."""
+    """A dataclass field with a help text; `choices` may name the values there are.
+
+    `later`: runs made before the option existed lack it, and are read with its default.
+    """
     return field(default=default, metadata={"help": help, **metadata})
 
 
@@ -35,14 +41,26 @@ class Common:
     resume: bool = option(False, "go on with the run in --out; only time, epochs, device and threads may change")
     from_run: Path | None = option(None, "start from another run's weights", name="from")
     group: str | None = option(None, "column whose rows with one value never part between training and validation")
+    checkpoint_every: str = option("1m", "time or steps between two checkpoints, such as 5m or 500steps", later=True)
+    keep: int = option(2, "checkpoints kept", later=True)
+    memory: str = option(
+        "full", "low: steps are computed twice instead of kept, for long sequences", choices=MEMORIES, later=True
+    )
+    precision: str = option("float32", "type of the products, where the device has it", choices=PRECISIONS, later=True)
     skip_bad: bool = option(False, "leave rows out that cannot be used, and count them, instead of stopping")
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ArgumentError(f"seed={self.seed} must be at least 0; give another value")
+        if self.keep < 1:
+            raise ArgumentError(f"keep={self.keep} would keep no checkpoint; give at least 1")
+        for name, known in (("memory", MEMORIES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ArgumentError(f"{name} is {getattr(self, name)!r}; give {' or '.join(known)}")
+        parse_interval(self.checkpoint_every)
 
 
-RESUMABLE = ("max_time", "epochs", "device", "threads", "resume")
+RESUMABLE = ("max_time", "epochs", "device", "threads", "resume", "checkpoint_every", "keep")
 
 
 @dataclass(kw_only=True)
@@ -70,6 +88,9 @@ class NetworkOptions:
     warmup: float = option(0.1, "share of the steps in which the learning rate rises")
     decay: str = option("cosine", "how the learning rate falls", choices=("cosine", "linear", "constant"))
     clip: float = option(1.0, "largest norm of the gradient")
+    bad_steps: int = option(
+        5, "steps in a row that are passed over because their loss or gradient is not finite", later=True
+    )
     ema: float = option(0.0, "factor of a moving average of the weights, which is then what is kept; 0: none")
     patience: int = option(0, "evaluations without gain before stopping early; 0: never")
     settle: float = option(0.0, "share of the training before which the best weights are provisional")
