@@ -134,13 +134,24 @@ class Language(LanguageText, Model):
             raise TypeError("a prompt begins with the start unit")
         return self.network.logits(outputs[:, -1]).astype(np.float64), state
 
-    def _step(self, ids: Ids, state: State) -> tuple[npt.NDArray[np.float64], State]:
+    def rows(self, places: Sequence[tuple[State, int]]) -> State:
+        """One state of these rows of several states."""
+        one = [
+            [[[part[row : row + 1] for part in parts] for parts in layer] for layer in state] for state, row in places
+        ]
+        return tuple(
+            tuple(tuple(map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*layers, strict=True))
+            for layers in zip(*one, strict=True)
+        )
+
+    def step(self, ids: Ids, state: State | None) -> tuple[npt.NDArray[np.float64], State]:
+        """One unit a row, ids (N,): logits (N, V) and the state."""
         outputs, state = self.network.recurrent.step(self.network.embedding(ids), state)
         return self.network.logits(outputs).astype(np.float64), state
 
     def _advance(self, ids: Ids, rows: Ids, state: State) -> tuple[npt.NDArray[np.float64], State]:
         picked = tuple(tuple(tuple(part[rows] for part in parts) for parts in layer) for layer in state)
-        logits, state = self._step(ids, picked)
+        logits, state = self.step(ids, picked)
         return log_softmax(logits), state
 
     def stream(self, state: bytes | None = None, **choices: Any) -> LanguageStream:

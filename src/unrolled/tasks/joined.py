@@ -1,4 +1,4 @@
-"""A language model of ours beside a transcriber's beam search: what each next symbol costs by it."""
+"""A language model of ours beside a transcriber's beam search: what each next symbol costs by it. No torch here."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from unrolled.data import Vocabulary
 from unrolled.decode import log_softmax
 from unrolled.decode.ctc import Companion
 from unrolled.errors import ArgumentError
-from unrolled.layers import map_state
-from unrolled.tasks.language import LanguageTask
+from unrolled.tasks.language_text import LanguageText
 
 Logs = npt.NDArray[np.float64]
 
 
-def join(model: LanguageTask, vocabulary: Vocabulary) -> Companion:
+def join(model: LanguageText, vocabulary: Vocabulary) -> Companion:
     """The language model as a companion of a search over `vocabulary`.
 
     A model of the same units scores symbol by symbol, one of words also characters, at the space that ends a word.
@@ -49,12 +47,11 @@ class _Place(NamedTuple):
 class _Reader:
     """The language model on many texts at once, each going on from a place of its own."""
 
-    def __init__(self, model: LanguageTask) -> None:
+    def __init__(self, model: LanguageText) -> None:
         self.model = model
         self.unknown = model.vocabulary.unknown
         # What stands for the end of a text; a model of one long text has none but a line break.
         self.end = model.border if model.ends else model.start if model.start != model.border else None
-        self.model.module.eval()
 
     def start(self) -> _Place:
         return self._read([self.model.start], None)[0]
@@ -62,29 +59,22 @@ class _Reader:
     def go_on(self, ids: Sequence[int], places: Sequence[_Place]) -> list[_Place]:
         if not ids:
             return []
-        rows = [place.row for place in places]
-        states = map_state(
-            lambda *tensors: torch.cat([t[row : row + 1] for t, row in zip(tensors, rows, strict=True)]),
-            *(place.states for place in places),
-        )
-        return self._read(ids, states)
+        return self._read(ids, self.model.rows([(place.states, place.row) for place in places]))
 
     def ending(self, place: _Place) -> float:
         """What the end costs: its log p."""
         return 0.0 if self.end is None else float(place.logs[self.end])
 
-    @torch.no_grad()
     def _read(self, ids: Sequence[int], states: Any) -> list[_Place]:
-        tokens = torch.tensor(ids, device=self.model.device)
-        logits, states = self.model.module.step(tokens, states)
-        logs = log_softmax(logits.double().cpu().numpy())
+        logits, states = self.model.step(np.array(ids, np.int64), states)
+        logs = log_softmax(logits)
         return [_Place(states, row, logs[row]) for row in range(len(ids))]
 
 
 class _BySymbol:
     """log p of every symbol by the model's own unit of the same text."""
 
-    def __init__(self, model: LanguageTask, vocabulary: Vocabulary) -> None:
+    def __init__(self, model: LanguageText, vocabulary: Vocabulary) -> None:
         self.reader = _Reader(model)
         self.ids = np.full(len(vocabulary), model.vocabulary.unknown)
         for symbol in range(vocabulary.first, len(vocabulary)):
@@ -143,7 +133,7 @@ class _ByWord:
     does, so that no letters are cheaper than words.
     """
 
-    def __init__(self, model: LanguageTask, vocabulary: Vocabulary) -> None:
+    def __init__(self, model: LanguageText, vocabulary: Vocabulary) -> None:
         self.reader = _Reader(model)
         self.words = model.vocabulary
         self.lexicon = _Lexicon(self.words)

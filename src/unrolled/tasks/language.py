@@ -188,10 +188,18 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
 
         return language_stream(self, choices)
 
+    def rows(self, places: Sequence[tuple[Any, int]]) -> Any:
+        """One state of these rows of several states."""
+        rows = [row for _, row in places]
+        return map_state(
+            lambda *tensors: torch.cat([t[row : row + 1] for t, row in zip(tensors, rows, strict=True)]),
+            *(states for states, _ in places),
+        )
+
     @torch.no_grad()
     def _advance(self, ids: Ids, rows: Ids, state: Any) -> tuple[npt.NDArray[np.float64], Any]:
         picked = torch.from_numpy(rows).to(self.device)
-        logits, state = self._step(ids, map_state(lambda tensor: tensor[picked], state))
+        logits, state = self.step(ids, map_state(lambda tensor: tensor[picked], state))
         return log_softmax(logits), state
 
     @torch.no_grad()
@@ -205,8 +213,9 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
         return self.module.output(features[:, -1]).double().cpu().numpy(), state
 
     @torch.no_grad()
-    def _step(self, ids: Ids, state: Any) -> tuple[npt.NDArray[np.float64], Any]:
+    def step(self, ids: Ids, state: Any) -> tuple[npt.NDArray[np.float64], Any]:
         """One unit a row, ids (N,): logits (N, V) and the state."""
+        self.module.eval()
         logits, state = self.module.step(torch.from_numpy(ids).to(self.device), state)
         return logits.double().cpu().numpy(), state
 

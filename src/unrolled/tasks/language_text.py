@@ -120,7 +120,7 @@ class LanguageText(ABC):
                 break
             if piece := decoder.push(unit):
                 yield piece
-            logits, state = self._step(np.array([unit]), state)
+            logits, state = self.step(np.array([unit]), state)
         if rest := decoder.flush():
             yield rest
 
@@ -170,7 +170,11 @@ class LanguageText(ABC):
         """Logits (1, V) and state after the prompt."""
 
     @abstractmethod
-    def _step(self, ids: Ids, state: Any) -> tuple[npt.NDArray[np.float64], Any]:
+    def rows(self, places: Sequence[tuple[Any, int]]) -> Any:
+        """One state of these rows of several states."""
+
+    @abstractmethod
+    def step(self, ids: Ids, state: Any) -> tuple[npt.NDArray[np.float64], Any]:
         """One unit a row, ids (N,): logits (N, V) and the state."""
 
     @abstractmethod
