@@ -44,3 +44,7 @@ def test_classifier() -> None:
 
 def test_language_model() -> None:
     assert load("language_model").main() < 0.7
+
+
+def test_translate_with_onnx() -> None:
+    assert load("translate_with_onnx").main() == 1.0

@@ -33,6 +33,7 @@ COMMANDS = {
     "cells": "List the cells, or print the equations of one.",
     "inspect": "Look inside a run: gradient through time, memory, units, why it answers so.",
     "serve": "Put runs behind HTTP and WebSocket: whole inputs, and streams.",
+    "export": "Write a run as ONNX models that were tried in ONNX Runtime.",
     "bench": "Time the engines on this machine.",
     "demo": "Train a character model for a minute and let it write.",
 }

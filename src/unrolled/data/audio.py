@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SOUND_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"))
 # Of a clip's loudest band; what is quieter by 10^8 in power is noise of the recording, not of the sound.
-_RANGE = 1e-8
-_FLOOR = 1e-10
+RANGE = 1e-8
+FLOOR = 1e-10
 _RATES = (1_000, 768_000)
 # Frames read at once, and the most samples of all channels: six hours at 48,000 Hz.
 _PART, _MOST = 1 << 18, 1 << 30
@@ -122,6 +122,33 @@ def log_mel(
     where `steady` at one level for all clips, so that a row depends on its own window alone.
     Raises ArgumentError for sizes that give no band or no frame.
     """
+    hann, step, points, filters = mel_bands(rate, bands, window=window, hop=hop)
+    size = len(hann)
+    padded = np.pad(np.asarray(samples, dtype=np.float32), (size // 2, size // 2 + step))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::step][: 1 + len(samples) // step]
+    rows = []
+    for start in range(0, len(frames), _FRAMES):  # a clip of minutes must not take a gigabyte
+        spectrum = np.fft.rfft(frames[start : start + _FRAMES] * hann, points)
+        rows.append((spectrum.real**2 + spectrum.imag**2).astype(np.float32) @ filters)
+    power = np.concatenate(rows) / np.float32(hann.sum() ** 2)
+    found: Numbers = np.log10(np.maximum(power, FLOOR if steady else max(FLOOR, RANGE * float(power.max()))))
+    return found
+
+
+class MelBands(NamedTuple):
+    """The window (n,), the samples from row to row, the points of the Fourier transform, the triangles (K, bands).
+
+    K is points / 2 + 1.
+    """
+
+    window: Numbers
+    hop: int
+    points: int
+    filters: Numbers
+
+
+def mel_bands(rate: int, bands: int, *, window: float = 0.025, hop: float = 0.010) -> MelBands:
+    """What `log_mel` does to a sound at `rate` Hz; raises ArgumentError for sizes that give no band or no frame."""
     size, step = round(window * rate), round(hop * rate)
     if bands < 1 or size < 2 or step < 1:
         raise ArgumentError(
@@ -129,17 +156,8 @@ def log_mel(
             "give at least one band, and times of more than a sample"
         )
     points = 1 << (size - 1).bit_length()
-    filters = _mel_filters(bands, rate, points)
-    padded = np.pad(np.asarray(samples, dtype=np.float32), (size // 2, size // 2 + step))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::step][: 1 + len(samples) // step]
     hann = np.hanning(size + 1)[:-1].astype(np.float32)
-    rows = []
-    for start in range(0, len(frames), _FRAMES):  # a clip of minutes must not take a gigabyte
-        spectrum = np.fft.rfft(frames[start : start + _FRAMES] * hann, points)
-        rows.append((spectrum.real**2 + spectrum.imag**2).astype(np.float32) @ filters)
-    power = np.concatenate(rows) / np.float32(hann.sum() ** 2)
-    found: Numbers = np.log10(np.maximum(power, _FLOOR if steady else max(_FLOOR, _RANGE * float(power.max()))))
-    return found
+    return MelBands(hann, step, points, _mel_filters(bands, rate, points))
 
 
 _FRAMES = 4096

@@ -20,6 +20,7 @@ class FrameEncoder(nn.Module):
 
     def __init__(self, size: int, output_size: int, channels: tuple[int, ...] = (16, 32, 64, 64)) -> None:
         super().__init__()
+        self.size = size
         self.output_size = output_size
         self.images = ImageEncoder(channels, blocks=0)
         rows, columns = self.images.grid(size, size)

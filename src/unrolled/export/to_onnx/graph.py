@@ -66,6 +66,9 @@ class Value:
     def __truediv__(self, other: Any) -> Value:
         return self.graph.add("Div", self, other)
 
+    def __rtruediv__(self, other: Any) -> Value:
+        return self.graph.add("Div", other, self)
+
     def __matmul__(self, other: Any) -> Value:
         return self.graph.add("MatMul", self, other)
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from unrolled.export.to_onnx.graph import FLOAT, Graph
-from unrolled.export.to_onnx.package import Carried
 from unrolled.export.to_onnx.recurrent import (
     input_lengths,
     input_states,
@@ -19,7 +18,7 @@ from unrolled.export.to_onnx.recurrent import (
     start_values,
     state_names,
 )
-from unrolled.export.to_onnx.verify import Arrays, Artifact, Sample
+from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried, Sample
 from unrolled.layers import Recurrent, State
 
 # Rows and steps of the inputs that a file is tried with; none was seen when it was written.

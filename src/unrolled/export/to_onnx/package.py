@@ -10,19 +10,11 @@ from typing import Any
 
 from unrolled import __version__
 from unrolled.errors import RunError
-from unrolled.export.to_onnx.graph import OPERATORS, Array
-from unrolled.export.to_onnx.verify import Artifact, Written, write
+from unrolled.export.to_onnx.graph import OPERATORS
+from unrolled.export.to_onnx.verify import Artifact, Carried, Written, write
 
 MANIFEST = "manifest.json"
 _KIND = "unrolled export to onnx"
-
-
-@dataclass(frozen=True)
-class Carried:
-    """An input that comes from the step before: the output that becomes it, and what it is at first, (1, ...)."""
-
-    becomes: str
-    start: Array
 
 
 @dataclass(frozen=True)
@@ -66,6 +58,11 @@ class Export:
     remarks: tuple[str, ...] = ()
     accuracy: Accuracy | None = None
 
+    @property
+    def bytes(self) -> int:
+        """Of all models together."""
+        return sum(file.bytes for file in self.files)
+
 
 # Told of each file before it is written and tried: its name, its place, how many there are.
 Notify = Callable[[str, int, int], None]
@@ -91,7 +88,7 @@ def _is_export(manifest: Path) -> bool:
 
 def write_package(package: Package, folder: Path, notify: Notify = lambda *_: None) -> Export:
     """Write and prove every model, then what belongs to it. Raises RunError and ExportError."""
-    from unrolled.tasks.run import write_json
+    from unrolled.tasks.folder import write_json
 
     check_folder(folder)
     written = []
@@ -123,11 +120,18 @@ def _manifest(package: Package, written: Sequence[Written]) -> dict[str, Any]:
             }
             for file in written
         },
-        "states": {
-            name: {"becomes": state.becomes, "start": state.start.tolist()} for name, state in package.states.items()
-        },
+        "states": {name: _carried(state) for name, state in package.states.items()},
         "preprocessing": dict(package.preprocessing),
         "postprocessing": dict(package.postprocessing),
         "files": sorted(package.files),
         "remarks": list(package.remarks),
     }
+
+
+def _carried(state: Carried) -> dict[str, Any]:
+    """The start as one number where all are equal."""
+    start = state.start
+    if start is None:
+        return {"becomes": state.becomes, "start": "the output of the same name of the encoder"}
+    value = start.flat[0].item() if (start == start.flat[0]).all() else start.tolist()
+    return {"becomes": state.becomes, "type": str(start.dtype), "shape": list(start.shape), "start": value}

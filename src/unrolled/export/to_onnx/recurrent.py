@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unrolled.cell import Leaves, Products, Program, register_evaluator, run, without_noise
-from unrolled.export.to_onnx.graph import FLOAT, INT32, INT64, Graph, Value
+from unrolled.export.to_onnx.graph import FLOAT, INT32, INT64, Graph, Value, library
 from unrolled.export.to_onnx.native import Native, native
 from unrolled.export.to_onnx.operations import ONNX
 from unrolled.export.weights.kinds import without_dropout
@@ -46,12 +46,19 @@ class Rows:
     def of(cls, lengths: Value, steps: Value) -> Rows:
         """Of lengths (B,) in a batch of `steps` (1,)."""
         g = lengths.graph
-        time = g.add("Range", g.constant(np.array(0)), steps.squeeze(0), g.constant(np.array(1)))
-        return cls(lengths, g.add("Less", time.unsqueeze(1), lengths).unsqueeze(2))
+        return cls(lengths, g.add("Less", count(steps).unsqueeze(1), lengths).unsqueeze(2))
 
     def only(self, x: Value) -> Value:
         """What lies inside, (T, B, F), and zeros elsewhere."""
         return x.graph.add("Where", self.inside, x, 0.0)
+
+
+def count(steps: Value) -> Value:
+    """0, 1, 2, ..., as many as `steps` (1,) says."""
+    # Not Range, whose shape ONNX Runtime refuses to infer where the number of steps is fixed.
+    g = steps.graph
+    one = library().helper.make_tensor("one", library().TensorProto.INT64, [1], [1])
+    return g.add("CumSum", g.add("ConstantOfShape", steps, value=one), g.constant(np.array(0)), exclusive=1)
 
 
 def input_lengths(g: Graph, x: Value, *, steps: int = 1) -> Value:

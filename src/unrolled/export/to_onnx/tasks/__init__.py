@@ -1,0 +1,1 @@
+"""What each task becomes: a file a task, with a function `package` of its trained model."""
