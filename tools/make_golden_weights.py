@@ -54,6 +54,16 @@ def keras_cases(generator: np.random.Generator, x: np.ndarray) -> Iterator[Case]
         yield " ".join([name, *activations.values()]), options, arrays | {"y": np.asarray(model(x).detach())}
 
 
+def keras_file(generator: np.random.Generator, x: np.ndarray, path: Path) -> np.ndarray:
+    """Write a model with one recurrent layer as a .keras file; what that layer makes of x."""
+    settings = {"activation": "relu", "recurrent_activation": "hard_sigmoid", "return_sequences": True}
+    recurrent = keras.layers.Bidirectional(keras.layers.LSTM(UNITS, **settings))
+    model = keras.Sequential([keras.layers.Input((None, FEATURES)), recurrent, keras.layers.Dense(2)])
+    model.set_weights([drawn(generator, w.shape) for w in model.get_weights()])
+    model.save(path)
+    return np.asarray(recurrent(x).detach())
+
+
 def flax_cases(generator: np.random.Generator, x: np.ndarray) -> Iterator[Case]:
     """Every cell of both interfaces, one way and both ways."""
     for cell in ("LSTMCell", "OptimizedLSTMCell", "GRUCell", "SimpleCell"):
@@ -99,6 +109,8 @@ def main() -> None:
         for name, chosen, arrays in cases(generator, x):
             options[name] = chosen
             tensors |= {f"{name}/{key}": np.ascontiguousarray(value) for key, value in arrays.items()}
+        if library == "keras":
+            tensors["file/y"] = keras_file(generator, x, folder / "model.keras")
         path = folder / f"{library}.safetensors"
         save_file(tensors, path, {"version": version, "options": json.dumps(options)})
         print(f"{path}: {len(options)} cases of {library} {version}, {path.stat().st_size} bytes")
