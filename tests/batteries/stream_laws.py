@@ -21,7 +21,7 @@ class Run(NamedTuple):
     final: dict[str, Any]
 
 
-def follow(start: Open, parts: Sequence[Any], *, moved: bool = False, **choices: Any) -> Run:
+def follow(start: Open, parts: Sequence[Any], /, *, moved: bool = False, **choices: Any) -> Run:
     """The answers as the parts come; `moved`: to another stream by its saved state after each part."""
     stream = start(**choices)
     answers = []
@@ -38,7 +38,7 @@ def follow(start: Open, parts: Sequence[Any], *, moved: bool = False, **choices:
     return Run(answers, final)
 
 
-def check_stream(start: Open, cuttings: Sequence[Sequence[Any]], final: Any, **choices: Any) -> None:
+def check_stream(start: Open, cuttings: Sequence[Sequence[Any]], final: Any, /, **choices: Any) -> None:
     """Each way to cut the input into parts ends in the answer `final`, moved or not, and moving changes no answer."""
     for parts in cuttings:
         stays, moves = (follow(start, parts, moved=moved, **choices) for moved in (False, True))

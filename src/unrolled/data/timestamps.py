@@ -48,7 +48,10 @@ class Step:
 
     def after(self, last: int, steps: int) -> Ids:
         """The `steps` times that follow `last`."""
-        ahead = np.arange(1, steps + 1)
+        return self.later(last, np.arange(1, steps + 1))
+
+    def later(self, last: int, ahead: Ids) -> Ids:
+        """The times that lie so many steps after `last`."""
         if self.unit == "month":
             start = np.array([last])
             return _of_months(_months(start) + self.count * ahead, last)
@@ -56,7 +59,8 @@ class Step:
             day = np.datetime64(last, "s").astype("datetime64[D]")
             days = np.busday_offset(day, self.count * ahead, roll="forward")
             return days.astype("datetime64[s]").astype(np.int64) + last % DAY
-        return last + self.count * ahead
+        times: Ids = last + self.count * ahead
+        return times
 
     def text(self, time: int) -> str:
         """A time as the file writes it."""

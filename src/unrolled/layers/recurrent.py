@@ -13,6 +13,7 @@ from unrolled.cell import Cell, Initial, Program, Sizes, trace
 from unrolled.engine import MEMORIES, Capture, Tokens, Weights, ready_step, scan, step
 from unrolled.errors import ArgumentError
 from unrolled.layers import low_memory
+from unrolled.layers.bound import BoundStep, ReadyStep
 from unrolled.layers.captures import Captures
 from unrolled.layers.direction import Call, Direction, Scan
 from unrolled.layers.drawn import step_noise
@@ -164,17 +165,25 @@ class Recurrent(nn.Module):
         if x is not None and state is not None and capture is None and not torch.compiler.is_dynamo_compiling():
             known = self._ready_step(x, state)
             if known is not None:
-                return known
+                return known[:2]
         xs = None if x is None else x[:, None]
         outputs, state = self._taken(one_step, xs, state, None, capture, 1 if x is None else None)
         return outputs[:, 0], state
 
-    def _ready_step(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+    def bound_step(self, x: Tensor, state: State) -> BoundStep | None:
+        """`step` for many calls like an earlier one, looked up once; None where there is more to do than the cells.
+
+        Without gradients and in evaluation alone, for streams.
+        """
+        found = None if self.training or self.bidirectional else self._ready_step(x, state)
+        return None if found is None else BoundStep(self, found[2])
+
+    def _ready_step(self, x: Tensor, state: State) -> tuple[Tensor, State, list[ReadyStep]] | None:
         """A step by what earlier ones laid out, without their checks; None where there is more to do than the cells."""
         changes = self.training and self.regularisation != Regularisation()
         if changes or self.engine != "auto" or len(state) != len(self.hidden_sizes):
             return None
-        after = []
+        after, steps = [], []
         for layer, start in zip(self.stack, state, strict=True):
             own = layer.forwards
             if layer.norm is not None or layer.residual or len(start) != 1:
@@ -184,7 +193,8 @@ class Recurrent(nn.Module):
                 return None
             x, last = known(x, start[0])
             after.append((last,))
-        return x, tuple(after)
+            steps.append(known)
+        return x, tuple(after), steps
 
     def through(
         self,

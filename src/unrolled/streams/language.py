@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -169,6 +170,6 @@ class LanguageStream(Running):
 
 
 def _log_sum(logits: Numbers) -> float:
-    """Log sum_k exp(l_k)."""
-    highest = logits.max()
-    return float(np.log(np.exp(logits - highest).sum()) + highest)
+    """The logarithm of sum_k exp(l_k)."""
+    highest = np.maximum.reduce(logits)
+    return math.log(np.add.reduce(np.exp(logits - highest))) + float(highest)

@@ -7,36 +7,42 @@ from typing import Any
 import numpy as np
 
 from unrolled.data import Scaler
-from unrolled.data.arrays import Numbers
+from unrolled.data.arrays import Exact, Numbers
 from unrolled.errors import ArgumentError
 from unrolled.streams.saved import Kept
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def as_rows(part: Any, width: int, *, missing: bool = False) -> Numbers:
-    """A part as rows (N, F), of which a single one may be given as (F,), and of one number a row as (N,).
+    """A part as rows (N, F) in float32; see `exact_rows`."""
+    return exact_rows(part, width, missing=missing).astype(np.float32)
 
-    With `missing`, None and NaN are values that are not known. Raises ArgumentError for what is no number, for
-    infinity and for another width.
+
+def exact_rows(part: Any, width: int, *, missing: bool = False) -> Exact:
+    """A part as rows (N, F); a single row may be given as (F,), rows of one number as (N,) and one such as a number.
+
+    With `missing`, None and NaN are values that are not known. Raises ArgumentError for what is no number, for what
+    float32 cannot hold and for another width.
     """
     try:
         found = np.asarray(part, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ArgumentError(f"a part is no array of numbers; give rows of {width} numbers (N, {width})") from None
-    if found.ndim == 1 and (width == 1 or not len(found)):
+    if found.ndim < 2 and (width == 1 or not found.size):
         found = found.reshape(-1, width)
     elif found.ndim == 1:
         found = found[None]
     if found.ndim != 2 or found.shape[1] != width:
         raise ArgumentError(f"a part has the shape {found.shape}, and this stream reads rows (N, {width}); give those")
-    with np.errstate(over="ignore"):
-        rows = found.astype(np.float32)
-    usable = np.isfinite(rows) | np.isnan(found) if missing else np.isfinite(rows)
+    usable = np.abs(found) <= _LARGEST
+    if missing:
+        usable |= np.isnan(found)
     if not usable.all():
         row, place = np.argwhere(~usable)[0].tolist()
-        raise ArgumentError(
-            f"number {place + 1} of row {row + 1} of the part is {found[row, place]}; give a finite one"
-        )
-    return rows
+        value = found[row, place]
+        raise ArgumentError(f"number {place + 1} of row {row + 1} of the part is {value:g}; give a finite one")
+    return found
 
 
 class SeriesInput:

@@ -146,3 +146,22 @@ def chosen(kind: type[C], choices: Mapping[str, Any]) -> C:
 @dataclass(frozen=True)
 class NoChoices:
     """Of a stream that can be opened in one way alone."""
+
+
+class NoNetwork:
+    """Hands the steps on, where the reader itself asks a network about the last of them."""
+
+    def read(self, steps: Any) -> Any:
+        return steps
+
+    def finish(self) -> Any:
+        return ()
+
+    def fork(self) -> NoNetwork:
+        return self
+
+    def save(self) -> Kept:
+        return Kept()
+
+    def load(self, kept: Kept) -> None:
+        """It remembers nothing."""

@@ -44,7 +44,11 @@ class CharVocabulary(Vocabulary):
         return len(self._codes)
 
     def encode(self, text: str) -> Ids:
-        codes = code_points(text.lower() if self.lowercase else text)
+        text = text.lower() if self.lowercase else text
+        if len(text) == 1:  # of a stream
+            place = min(ord(text), len(self._ids) - 1)
+            return self._ids[place : place + 1].copy()
+        codes = code_points(text)
         encoded: Ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
         return encoded
 

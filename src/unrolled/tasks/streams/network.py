@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unrolled.data.arrays import Numbers
 from unrolled.layers import Recurrent, State
+from unrolled.layers.bound import BoundStep
 from unrolled.models.front import Convolutions
 from unrolled.streams.saved import Kept, damaged
 from unrolled.tasks.streams.front import FrontStream
@@ -36,6 +37,7 @@ class TorchNetwork:
         self.front = None if front is None else FrontStream(front)
         self.state = recurrent.initial_state(1)
         self.count = 0
+        self.bound: BoundStep | None = None
 
     def read(self, steps: Any) -> Numbers:
         with torch.no_grad():
@@ -69,7 +71,7 @@ class TorchNetwork:
         if not x.shape[1]:
             return np.zeros((0, 0), np.float32)
         if x.shape[1] == 1:
-            y, self.state = self.recurrent.step(x[:, 0], self.state)
+            y = self._step(x[:, 0])
         else:
             outputs, self.state = self.recurrent(x, self.state)
             y = outputs[0]
@@ -77,6 +79,16 @@ class TorchNetwork:
             y = self.outputs(y)
         found: Numbers = y.float().cpu().numpy()
         return found
+
+    def _step(self, x: Tensor) -> Tensor:
+        """One step: x (1, F) -> (1, O)."""
+        bound = self.bound
+        if bound is not None and bound.ready:
+            y, self.state = bound(x, self.state)
+            return y
+        y, self.state = self.recurrent.step(x, self.state)
+        self.bound = self.recurrent.bound_step(x, self.state)
+        return y
 
 
 def state_arrays(state: State) -> dict[str, Numbers]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from unrolled.data.arrays import Exact, Numbers
+from unrolled.data.arrays import Exact, Ids, Numbers
 from unrolled.errors import ArgumentError
-from unrolled.models import SequenceNetwork
+from unrolled.layers import Output
+from unrolled.models import LanguageNetwork, SequenceNetwork
 from unrolled.streams.language import LanguageChoices, LanguageStream, Units
 from unrolled.streams.numbers import SeriesInput
 from unrolled.streams.pooling import Pool
@@ -107,19 +109,35 @@ def _scaler(model: SequenceTask) -> Any:
 def language_stream(model: LanguageTask, choices: Mapping[str, Any]) -> LanguageStream:
     """How surprising a text is while it is written, and what comes next."""
     picked = chosen(LanguageChoices, choices)
-    module, device = model.module.eval(), model.device
-    weight = module.embedding.weight
-
-    def features(steps: Any, before: int) -> Tensor:
-        if len(steps) == 1:
-            return weight[int(steps[0])][None, None]
-        found: Tensor = module.embedding(torch.from_numpy(steps)[None].to(device))
-        return found
-
-    def outputs(y: Tensor) -> Tensor:
-        found: Tensor = module.output(y if module.project is None else module.project(y))
-        return found
-
     units = Units(model.vocabulary, model.start, model.border, model.ends)
-    network = TorchNetwork(features, module.recurrent, outputs)
-    return LanguageStream(Origin(model.task, model.identity, asdict(picked)), units, network, picked)
+    origin = Origin(model.task, model.identity, asdict(picked))
+    return LanguageStream(origin, units, UnitNetwork(model.module.eval(), model.device), picked)
+
+
+class UnitNetwork(TorchNetwork):
+    """Ids (T,) -> logits (T, V); a single one without anything that is not needed for it."""
+
+    def __init__(self, module: LanguageNetwork, device: torch.device) -> None:
+        def features(steps: Ids, before: int) -> Tensor:
+            found: Tensor = module.embedding(torch.from_numpy(steps)[None].to(device))
+            return found
+
+        def outputs(y: Tensor) -> Tensor:
+            found: Tensor = module.output(y if module.project is None else module.project(y))
+            return found
+
+        super().__init__(features, module.recurrent, outputs)
+        self.embedding = module.embedding.weight.detach()
+        # A product of rows is all that a plain output layer is.
+        plain = isinstance(module.output, Output) and module.project is None
+        self.last = (module.output.weight, module.output.bias) if plain else None
+
+    def read(self, steps: Ids) -> Numbers:
+        bound = self.bound
+        if len(steps) != 1 or self.last is None or bound is None or not bound.ready:
+            return super().read(steps)
+        with torch.no_grad():
+            unit = int(steps[0])
+            y, self.state = bound(self.embedding[unit : unit + 1], self.state)
+            found: Numbers = functional.linear(y, *self.last).numpy()
+        return found

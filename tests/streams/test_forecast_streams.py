@@ -1,0 +1,153 @@
+"""Forecasters while observations come in: the same as of the whole series up to now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from batteries.stream_laws import check_stream, cuts, follow, near
+from streams.streamed import stirred
+from unrolled.cells import names
+from unrolled.data.windows import LineScale
+from unrolled.errors import ArgumentError
+from unrolled.streams.forecast import Moments
+from unrolled.tasks import ForecastOptions
+from unrolled.tasks.estimators.forecaster import _histories
+from unrolled.tasks.forecast import ForecastTask
+from unrolled.tasks.forecast_parts import parts_of
+
+RNG = np.random.default_rng(17)
+T = 60
+SERIES = 1e5 + 10 * np.sin(np.arange(T) / 3)[:, None] * (1, -2) + RNG.normal(size=(T, 2))
+START = "2024-01-30 22:00"
+HOURS = np.datetime64("2024-01-30T22:00:00") + np.arange(T).astype("timedelta64[h]")
+
+
+def forecaster(y: Any, *, times: Any = None, past: Any = None, known: Any = None, **options: Any) -> ForecastTask:
+    settings = ForecastOptions(
+        **{"hidden": 8, "embedding": 6, "horizon": 4, "context": 12, "segment": 3, "backtest": 0, **options}
+    )
+    torch.manual_seed(9)
+    model = ForecastTask.build(parts_of(_histories(y, times, past, known), settings), settings)
+    return stirred(model)  # type: ignore[no-any-return]
+
+
+def whole(model: ForecastTask, y: Any, times: Any = None, past: Any = None) -> dict[str, Any]:
+    """What `predict` says of the series, in the form of an answer."""
+    found = model.forecast(_histories(y, times, past, None))
+    levels = [f"{level:g}" for level in model.levels]
+    told = {
+        name: {"values": one.values.tolist(), "quantiles": dict(zip(levels, one.quantiles.T.tolist(), strict=True))}
+        for name, one in zip(model.reading.layout.targets, found, strict=True)
+    }
+    return {"forecast": told, "times": None if found[0].times is None else list(found[0].times), "steps": len(y)}
+
+
+@pytest.mark.parametrize("cell", names())
+def test_every_cell_forecasts_from_where_the_rows_end(cell: str) -> None:
+    model = forecaster(SERIES[:, 0], cell=cell, hidden=16)
+    rows = SERIES[:33, 0]
+    check_stream(model.stream, cuts(rows, [3, 20])[::2], whole(model, rows))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"joint": True}, {"recursive": True, "segment": 1}, {"attention": "additive"}, {"distribution": "student-t"}],
+)
+@pytest.mark.parametrize("length", [2, 12, 47])
+def test_a_forecast_is_that_of_the_series_so_far(options: dict[str, Any], length: int) -> None:
+    model = forecaster(SERIES, times=HOURS, **options)
+    assert model.reading.calendar
+    rows = SERIES[:length].copy()
+    rows[1 + length // 3 : 3 + length // 2, 0] = np.nan
+    rows[length // 2 :, 1] = np.nan
+    rows[0] = (SERIES[0, 0], SERIES[0, 1])
+    expected = whole(model, rows, times=HOURS[:length])
+    ways = [[rows], list(rows), np.split(rows, [1, length // 2, length // 2]), [rows.tolist()]]
+    check_stream(model.stream, ways, expected, start=START)
+
+
+def test_each_answer_is_of_what_was_read_so_far() -> None:
+    model = forecaster(SERIES[:, 0])
+    answers = follow(model.stream, list(SERIES[:30, 0])).parts
+    for place in (0, 4, 29):
+        assert near(answers[place], whole(model, SERIES[: place + 1, 0]))
+
+
+def test_gaps_longer_than_the_window_are_bridged_from_the_last_value_before() -> None:
+    model = forecaster(SERIES[:, 0])
+    rows = SERIES[:50, 0].copy()
+    rows[10:30] = rows[34:45] = np.nan
+    check_stream(model.stream, cuts(rows, [25, 31, 40]), whole(model, rows))
+
+
+def test_covariates_of_the_past_stand_behind_the_targets() -> None:
+    past = RNG.normal(size=(T, 2)) * 100
+    model = forecaster(SERIES, past=past, joint=True)
+    rows = np.concatenate([SERIES, past], 1)[:25]
+    check_stream(model.stream, cuts(rows, [7]), whole(model, SERIES[:25], past=past[:25]))
+
+
+def test_a_new_series_is_scaled_by_what_came_of_it() -> None:
+    model = forecaster({"a": SERIES[:, 0], "b": 3 * SERIES[:, 1]})
+    named = SERIES[:20, 1] * 3
+    expected = whole(model, {"b": named})
+    check_stream(model.stream, cuts(named, [8]), {**expected, "steps": 20}, series="b")
+    other = np.abs(7 * SERIES[:40, 0] - 6e5)
+    expected = whole(model, {"new": other})
+    check_stream(model.stream, cuts(other, [8]), {**expected, "steps": 40}, series="new")
+
+
+def test_counts_are_whole_and_never_negative() -> None:
+    sold = RNG.poisson(4, size=T).astype(float)
+    model = forecaster({"a": sold}, distribution="negative-binomial")
+    for series in ("a", "new"):
+        check_stream(model.stream, cuts(sold, [30])[::2], {**whole(model, {series: sold}), "steps": T}, series=series)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_moments_are_those_of_the_whole_column(counts: bool) -> None:
+    rows = 1e4 + RNG.normal(size=(40, 3)) ** 2
+    rows[RNG.random(rows.shape) < 0.3] = np.nan
+    rows[:, 2] = 5.0
+    moments = Moments(3)
+    for part in np.split(rows, [1, 2, 30]):
+        moments.take(part)
+    for place in range(3):
+        found, wanted = moments.scale(place, counts=counts), LineScale.fit(rows[:, place], 1, counts=counts)
+        assert (found.mean, found.scale, found.least) == pytest.approx((wanted.mean, wanted.scale, wanted.least))
+
+
+def test_nothing_is_said_before_every_target_has_a_value() -> None:
+    stream = forecaster(SERIES).stream()
+    for row in ([], [[None, None]], [[1e5, None]]):
+        assert stream.push(row)["forecast"] is None
+    assert set(stream.push([[None, 1e5]])["forecast"]) == {"y 1", "y 2"}
+    assert stream.steps == 3
+
+
+@pytest.mark.parametrize(
+    ("start", "sentence"),
+    [
+        (None, "this run reads the calendar; give start='2024-03-31 18:00', the time of the first row"),
+        ("soon", "start='soon' is no time of this run; give a time such as 2024-03-31 18:00"),
+    ],
+)
+def test_a_start_that_is_missing_or_no_time_is_refused(start: str | None, sentence: str) -> None:
+    choices: Mapping[str, Any] = {} if start is None else {"start": start}
+    with pytest.raises(ArgumentError, match=sentence):
+        forecaster(SERIES, times=HOURS).stream(**choices)
+
+
+def test_what_a_stream_cannot_have_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="and this run was trained without times; leave it out"):
+        forecaster(SERIES).stream(start="2024-01-01")
+    known = RNG.normal(size=(T + 4, 1))
+    with pytest.raises(ArgumentError, match="this run needs known ahead of time, which a stream does not have"):
+        forecaster(SERIES, known=known).stream()
+    with pytest.raises(ArgumentError, match=r"has the shape \(1, 3\), and this stream reads rows \(N, 2\)"):
+        forecaster(SERIES).stream().push([[1.0, 2.0, 3.0]])
