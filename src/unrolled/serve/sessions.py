@@ -46,6 +46,11 @@ class Session:
     events: deque[tuple[int, str, bytes]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED), repr=False)
     more: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
+    @property
+    def over(self) -> bool:
+        """Whether it ended by its client's will or by a fault; else the server says what becomes of it."""
+        return self.ended in ("finished", "deleted", "failed")
+
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody else may use the stream meanwhile. Raises Refusal (409)."""
@@ -93,8 +98,7 @@ class Sessions:
     async def _add(self, name: str, served: Served, owner: str, make: Callable[[], Stream]) -> Session:
         if served.no_stream is not None:
             raise Refusal(409, f"The model {served.name!r} has no streams: {served.no_stream}.")
-        if self.stopping:
-            raise Refusal(503, "The server is stopping; open the session again a little later.", {"Retry-After": "5"})
+        self._check_running()
         if len(self._open) + len(self._opening) >= self._limits.max_sessions:
             raise busy(f"{len(self._open):,} sessions are open, as many as may be; finish one or wait.")
         self._opening[name] = asyncio.get_running_loop().create_future()
@@ -185,6 +189,11 @@ class Sessions:
     def _check(self, session: Session) -> None:
         if session.ended or session.finished:
             raise Refusal(409, "The session is over; open a new one.")
+        self._check_running()
+
+    def _check_running(self) -> None:
+        if self.stopping:
+            raise Refusal(503, "The server is stopping; send it again when it is back.", {"Retry-After": "5"})
 
     async def _step(self, work: Any, session: Session | None = None) -> Any:
         """In the thread of the streams; what a task says against a part becomes a refusal."""
@@ -257,7 +266,7 @@ class Sessions:
         saved = 0
         leaving: list[asyncio.Task[None]] = []
         for session in list(self._open.values()):
-            kept = not session.busy and await self._save(session)
+            kept = await self._save(session)
             saved += kept
             farewell = self.farewell(session, kept=kept)
             session.tell("stopping", farewell)

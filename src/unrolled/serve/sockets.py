@@ -42,7 +42,7 @@ async def _serve(socket: WebSocket, name: str | None) -> None:
         owner = await _owner(socket, context)
         session = await _attached(socket, context, name, owner)
         await _say(socket, session.about())
-        while not session.ended:
+        while not session.over:
             await _answer(context, session, socket, await _next(socket, context.limits.idle_time))
         await socket.close(DONE)
     except Refusal as refusal:
