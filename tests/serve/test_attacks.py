@@ -303,8 +303,8 @@ def test_html_in_labels_and_texts_is_text(run: Path, tmp_path: Path) -> None:
 
 
 def test_html_in_a_caption_is_text(tmp_path: Path) -> None:
-    from unrolled.tasks.caption import Caption
     from unrolled.tasks.caption_page import caption_page
+    from unrolled.tasks.caption_text import Caption
 
     evil = Caption(EVIL, -1.0, tuple(EVIL.split()), np.ones((3, 4)) / 4)
     page = caption_page(EVIL, [tmp_path / f"{EVIL.replace('/', '')}.png"], [evil])

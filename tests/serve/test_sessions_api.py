@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -101,8 +102,12 @@ def test_the_state_can_be_looked_at(client: Client) -> None:
 def test_choices_of_a_stream(client: Client) -> None:
     name = client.post("/models/story/sessions", {"choices": {"next": 2}}).json["session"]
     assert len(client.post(f"/sessions/{name}/push", {"push": "re"}).json["answer"]["next"]) == 2
-    for choices in ({"nexxt": 2}, {"state": "x"}, {"next": -1}, [1]):
+    for choices in ({"nexxt": 2}, {"state": "x"}, {"next": -1}, {"next": 10**9}, [1]):
         assert client.post("/models/story/sessions", {"choices": choices}).status == 422
+    # A state that was written by hand chooses no more than a request may.
+    state = language().stream(next=5000).state()
+    token = base64.b64encode(state).decode()
+    assert "5000" in client.post("/models/story/sessions", {"state": token}).error
 
 
 @pytest.mark.parametrize(
@@ -115,7 +120,7 @@ def test_choices_of_a_stream(client: Client) -> None:
         ('{"push": 5}', 422, "a number"),
         ('{"push": NaN}', 400, "NaN"),
         (json.dumps({"push": "a" * 20_001}), 422, "20,001"),
-        (b"\0\1", 422, "samples of sound"),
+        (b"\0\1", 422, "Bytes are samples"),
     ],
 )
 def test_a_bad_message_leaves_the_stream_as_it_was(

@@ -30,8 +30,9 @@ Options = tuple[tuple[str, Any], ...]
 # The table of an alignment has so many places: of a longer input the times are left out.
 _MOST_ALIGNED = 1_000_000
 
-# What a request may ask for beside its inputs: the kinds of value, the least and the most.
-OPTIONS: dict[str, dict[str, tuple[type, float, float]]] = {
+Range = tuple[type, float, float]
+# What a request may ask for beside its inputs: the kind of value, the least and the most (of a text, characters).
+OPTIONS: dict[str, dict[str, Range]] = {
     "language": {
         "count": (int, 1, 100),
         "length": (int, 0, 2000),
@@ -41,27 +42,42 @@ OPTIONS: dict[str, dict[str, tuple[type, float, float]]] = {
         "seed": (int, 0, 2**31 - 1),
     },
 }
+# The choices of a stream (docs/streaming.md) that a stranger may make.
+CHOICES: dict[str, dict[str, Range]] = {
+    "language": {"next": (int, 0, 1000)},
+    "transcribe": {"beam": (int, 1, 64), "weight": (float, -100.0, 100.0), "bonus": (float, -100.0, 100.0)},
+    "forecast": {"series": (str, 0, 200), "start": (str, 0, 40)},
+}
 
 
 def options_of(task: str, value: Any) -> Options:
     """The options of a request, checked. Raises Refusal (422)."""
-    known = OPTIONS.get(task, {})
+    return tuple(sorted(_within(value, "options", task, OPTIONS).items()))
+
+
+def choices_of(task: str, value: Any) -> Row:
+    """The choices of a stream, checked; null is a choice that was not made. Raises Refusal (422)."""
+    made = {name: found for name, found in value.items() if found is not None} if isinstance(value, dict) else value
+    return _within(made, "choices", task, CHOICES)
+
+
+def _within(value: Any, what: str, task: str, table: Mapping[str, Mapping[str, Range]]) -> Row:
+    known = table.get(task, {})
     if value in (None, {}):
-        return ()
+        return {}
     if not known:
-        raise Refusal(422, f"options is {short(value)}, and a run of the task {task} has none; leave it out.")
+        raise Refusal(422, f"{what} is {short(value)}, and a run of the task {task} has none; leave it out.")
     given = as_object(value, tuple(known))
     for name, found in given.items():
         kind, least, most = known[name]
-        good = isinstance(found, int) if kind is int else isinstance(found, int | float)
-        if not good or isinstance(found, bool) or not least <= found <= most:
-            what = short(found) if isinstance(found, int | float) else kind_of(found)
-            raise Refusal(422, f"{name} is {what}; give {_whole(kind)} from {least:g} to {most:g}.")
-    return tuple(sorted(given.items()))
+        good = isinstance(found, kind if kind is not float else int | float) and not isinstance(found, bool)
+        if not good or not least <= (len(found) if kind is str else found) <= most:
+            said = short(found) if isinstance(found, int | float) else kind_of(found)
+            raise Refusal(422, f"{name} is {said}; give {_KIND_NAMES[kind]} from {least:g} to {most:g}.")
+    return given
 
 
-def _whole(kind: type) -> str:
-    return "a whole number" if kind is int else "a number"
+_KIND_NAMES = {int: "a whole number", float: "a number", str: "a text of a length"}
 
 
 def answers(model: TaskModel[Any], inputs: Sequence[Any], options: Options = ()) -> list[Row]:

@@ -70,7 +70,7 @@ def _classify(model: ClassifyTask) -> Intake:
         return [Item(value, len(value)) for value in reading.unlabelled(path).inputs]
 
     if reading.kind == "series":
-        return _series(model, model.marks, read, (".ts", *TABLES), list(reading.features))
+        return _series(model, True, read, (".ts", *TABLES), list(reading.features))
     if reading.kind == "dna":
         return Intake("dna", intake.text, read, (".fa", ".fasta", ".txt", *TABLES), {}, _BASES)
     return Intake("text", intake.text, read, (".txt", *TABLES), _units(model), "a text to be read")

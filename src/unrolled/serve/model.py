@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unrolled.errors import ArgumentError
-from unrolled.serve.answers import OPTIONS, Options, Row, answers, output_of
+from unrolled.errors import ArgumentError, DataError
+from unrolled.serve.answers import CHOICES, OPTIONS, Options, Range, Row, answers, output_of
 from unrolled.serve.intake import Intake
 from unrolled.serve.kinds import intake_of
 from unrolled.streams import Stream
@@ -62,10 +62,8 @@ class Served:
             "task": self.model.task,
             "input": self.intake.describe(),
             "output": output_of(self.model),
-            "options": {
-                name: {"least": least, "most": most, "whole": kind is int}
-                for name, (kind, least, most) in OPTIONS.get(self.model.task, {}).items()
-            },
+            "options": _ranges(OPTIONS.get(self.model.task, {})),
+            "choices": _ranges(CHOICES.get(self.model.task, {})) if self.no_stream is None else {},
             "streams": self.no_stream is None,
             "why_not": self.no_stream,
             "network": {
@@ -93,24 +91,25 @@ class Served:
         return to_svg(draw(self.model, view, steps=steps, name=self.model.task), theme)
 
 
+def _ranges(table: Mapping[str, Range]) -> Row:
+    return {name: {"kind": kind.__name__, "least": least, "most": most} for name, (kind, least, most) in table.items()}
+
+
 def _why_not(model: TaskModel[Any]) -> str | None:
     try:
-        _stream(model, None, {})
+        # A run that reads the calendar needs to know when a stream begins; any time will do to see whether it can.
+        calendar = model.task == "forecast" and getattr(model, "reading").calendar  # noqa: B009 - of this task alone
+        _stream(model, None, {"start": "2000-01-01 00:00"} if calendar else {})
     except ArgumentError as error:
         return str(error)
     return None
 
 
 def _stream(model: TaskModel[Any], state: bytes | None, choices: Mapping[str, Any]) -> Stream:
-    make: Any = getattr(model, "stream", None)
-    if make is None:
-        raise ArgumentError(f"a run of the task {model.task} reads a whole input before it answers; use predict")
-    if "state" in choices:
-        raise ArgumentError("'state' is no choice of a stream; leave it out")
-    found: Stream = make(**choices) if state is None else make(state, **choices)
-    if not hasattr(found, "finish"):
-        raise ArgumentError(f"a run of the task {model.task} has no streams; use predict")
-    return found
+    try:
+        return model.stream(state, **choices)
+    except DataError as error:
+        raise ArgumentError(str(error)) from None
 
 
 def open_models(runs: Sequence[str]) -> dict[str, Served]:

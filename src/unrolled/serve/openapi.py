@@ -86,12 +86,13 @@ MODEL = obj(
         "input": ROW,
         "output": ROW,
         "options": ROW,
+        "choices": ROW,
         "streams": {"type": "boolean"},
         "why_not": {"type": ["string", "null"]},
         "network": ROW,
         "links": ROW,
     },
-    "name", "task", "input", "output", "options", "streams", "why_not", "network", "links",
+    "name", "task", "input", "output", "options", "choices", "streams", "why_not", "network", "links",
 )  # fmt: skip
 MODELS = obj({"models": {"type": "array", "items": MODEL}, "limits": ROW}, "models", "limits")
 INPUTS = obj(

@@ -20,23 +20,45 @@ _DTYPES = {"F32": "<f4", "F64": "<f8"}
 
 
 def part_of(served: Served, value: Any, most: int) -> Any:
-    """A part as the stream takes it, checked. Raises Refusal (422)."""
-    kind = served.intake.kind
+    """A part as the stream takes it (docs/streaming.md), checked. Raises Refusal (422)."""
+    kind, told = served.intake.kind, served.intake.told
     if isinstance(value, bytes):
-        if kind != "sound":
-            raise Refusal(422, f"Bytes are samples of sound, and this model reads {kind}; send JSON.")
-        return _sized(pcm(value), most)
-    if kind in ("text", "dna"):
+        return _of_bytes(kind, told, value, most)
+    if kind in ("text", "dna") or (kind == "words" and isinstance(value, str)):
         return _sized(intake.text(value, "the part").value, most)
-    if kind == "words":
-        return _sized(intake.words(value, "the part").value, most)
     if kind == "sound":
-        return _sized(intake.numbers(value, "the part"), most, rate=served.intake.told["rate"])
-    if kind in ("numbers", "features") and served.intake.parse is not None:
-        return _sized(served.intake.parse(value, "the part").value, most)
-    if not isinstance(value, list):
-        raise Refusal(422, f"The part is {kind_of(value)}; give a list.")
-    return _sized(value, most)
+        return _sized(intake.numbers(value, "the part"), most, rate=told["rate"])
+    if kind == "history":
+        return _sized(_observations(told, value), most)
+    if kind == "strokes":
+        return _sized(intake.rows(3)(value, "the part").value, most)
+    if served.intake.parse is None:
+        raise Refusal(422, f"A part is {kind_of(value)}, and this model reads {kind} as bytes; send a binary message.")
+    width = told.get("width", 1)
+    if width > 1 and isinstance(value, list) and value and not any(isinstance(cell, list | dict) for cell in value):
+        value = [value]  # a single row
+    return _sized(served.intake.parse(value, "the part").value, most)
+
+
+def _observations(told: dict[str, Any], value: Any) -> Numbers:
+    """Rows of a series: the targets, then the columns of the past; null where one is not known."""
+    names = [*told["targets"], *told["past"]]
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        value = [[row.get(name) for name in names] for row in value]
+    found: Numbers = intake.rows(len(names), missing=True)(value, "the part").value
+    return found
+
+
+def _of_bytes(kind: str, told: dict[str, Any], data: bytes, most: int) -> Any:
+    """Samples of sound of 16 bits, or frames of a film of red, green and blue."""
+    if kind == "sound":
+        return _sized(pcm(data), most, rate=told["rate"])
+    if kind != "film":
+        raise Refusal(422, f"Bytes are samples of sound or frames of a film, and this model reads {kind}; send JSON.")
+    size = told["size"]
+    if len(data) % (3 * size * size):
+        raise Refusal(422, f"The bytes are no whole frames of {size} x {size} x 3; send whole ones.")
+    return _sized(np.frombuffer(data, np.uint8).reshape(-1, size, size, 3), most)
 
 
 def _sized(part: Any, most: int, rate: int | None = None) -> Any:

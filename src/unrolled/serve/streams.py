@@ -11,13 +11,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
+from unrolled.errors import ArgumentError
 from unrolled.serve import openapi as doc
+from unrolled.serve.answers import choices_of
 from unrolled.serve.bodies import read_object
 from unrolled.serve.context import Context, answer, context_of, owner_of
 from unrolled.serve.messages import kind_of
 from unrolled.serve.refusal import Refusal
 from unrolled.serve.routes import Name
 from unrolled.serve.sessions import Session
+from unrolled.streams.saved import unpack
 
 router = APIRouter(dependencies=[Depends(owner_of)])
 
@@ -53,10 +56,12 @@ async def _open(request: Request, name: str | None, owner: str) -> Response:
     context = context_of(request)
     served = context.model(name)
     given = await read_object(request, ("state", "choices"))
-    choices = given.get("choices", {})
-    if not isinstance(choices, dict):
-        raise Refusal(422, f"choices is {kind_of(choices)}; give an object.")
-    session = await context.sessions.open(served, owner, state_of(given.get("state")), choices)
+    task = served.model.task
+    choices, state = choices_of(task, given.get("choices")), state_of(given.get("state"))
+    if state is not None:
+        # A stranger may have written it, so the choices in it are no more to be trusted than those beside it.
+        choices_of(task, await context.work.whole(lambda: choices_within(state)))
+    session = await context.sessions.open(served, owner, state, choices)
     return answer(session.about(), 201)
 
 
@@ -70,6 +75,14 @@ def state_of(token: Any) -> bytes | None:
         return base64.b64decode(token, validate=True)
     except (binascii.Error, ValueError):
         raise Refusal(422, "state is no base64; give the text that was answered as state.") from None
+
+
+def choices_within(state: bytes) -> Any:
+    """The choices that a state was opened with. Raises Refusal (422)."""
+    try:
+        return unpack(state)[0].get("choices")
+    except ArgumentError as error:
+        raise Refusal.of(error) from None
 
 
 def token_of(state: bytes) -> str:
