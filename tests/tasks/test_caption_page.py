@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unrolled.tasks.caption import Caption
+from unrolled.tasks.caption_text import Caption
 
 Image = pytest.importorskip("PIL.Image")
 

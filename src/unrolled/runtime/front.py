@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 
+from unrolled.errors import ArgumentError
 from unrolled.runtime.parts import Ids, relu, valid
 from unrolled.runtime.weights import Array, Weights
 from unrolled.streams.saved import Kept
@@ -35,6 +36,8 @@ class Convolutions:
     """x (B, T, F), lengths -> (B, T', C) and theirs; what is past a sequence's end stays zero."""
 
     def __init__(self, inputs: int, channels: int, layers: int, kernel: int, stride: int, weights: Weights) -> None:
+        if kernel % 2 == 0:
+            raise ArgumentError(f"convolutions of kernel={kernel} cannot be made; give an odd kernel")
         self.kernel, self.stride = kernel, stride
         self.layers = [
             Convolution(

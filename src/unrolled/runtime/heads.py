@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from unrolled.errors import RunError
+from unrolled.errors import ArgumentError
 from unrolled.models.student import student_table
 from unrolled.runtime.weights import Array
 
@@ -59,7 +59,7 @@ class Quantiles(Head):
 
     def __init__(self, levels: Sequence[float]) -> None:
         if not levels or any(not 0 < level < 1 for level in levels) or list(levels) != sorted(set(levels)):
-            raise RunError(f"quantiles {list(levels)} do not ascend between 0 and 1")
+            raise ArgumentError(f"quantiles {list(levels)} do not ascend between 0 and 1")
         self.levels = np.array(levels, np.float32)
         self.size = self.located = len(levels)
 
@@ -149,7 +149,7 @@ class NegativeBinomial(Head):
 
 
 def head_of(kind: str, levels: Sequence[float]) -> Head:
-    """The head of that name; RunError for an unknown one or bad levels."""
+    """The head of that name; ArgumentError for an unknown one or bad levels."""
     quantiles = Quantiles(levels)
     heads: dict[str, Head] = {
         "quantiles": quantiles,
@@ -159,7 +159,7 @@ def head_of(kind: str, levels: Sequence[float]) -> Head:
         "negative-binomial": NegativeBinomial(),
     }
     if kind not in heads:
-        raise RunError(f"the distribution {kind!r} is not known")
+        raise ArgumentError(f"the distribution {kind!r} is not known")
     return heads[kind]
 
 

@@ -14,7 +14,7 @@ from unrolled.data import Vocabulary
 from unrolled.runtime.kernels import Kernels
 from unrolled.runtime.model import Model, Run
 from unrolled.runtime.parts import Embedding, Linear, log_softmax
-from unrolled.runtime.recurrent import Recurrent, State
+from unrolled.runtime.recurrent import Recurrent, State, take_rows
 from unrolled.runtime.stream import StreamNetwork
 from unrolled.runtime.weights import Array, Weights
 from unrolled.streams.language import LanguageChoices, LanguageStream, Units
@@ -150,8 +150,7 @@ class Language(LanguageText, Model):
         return self.network.logits(outputs).astype(np.float64), state
 
     def _advance(self, ids: Ids, rows: Ids, state: State) -> tuple[npt.NDArray[np.float64], State]:
-        picked = tuple(tuple(tuple(part[rows] for part in parts) for parts in layer) for layer in state)
-        logits, state = self.step(ids, picked)
+        logits, state = self.step(ids, take_rows(state, rows))
         return log_softmax(logits), state
 
     def stream(self, state: bytes | None = None, **choices: Any) -> LanguageStream:

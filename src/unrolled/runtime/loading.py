@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from unrolled.errors import ArgumentError
+from unrolled.errors import ArgumentError, CellError
 from unrolled.runtime.model import Model, Run
 from unrolled.runtime.recurrent import ENGINES
 from unrolled.runtime.weights import Weights, read_weights
@@ -40,6 +40,8 @@ def load(path: str | Path, *, engine: str = "auto") -> Model:
         module = import_module(f"unrolled.runtime.{config.task}")
         kind: type[Model] = getattr(module, _HOME[config.task])
         build = kind.restore(run)
-    model = build()
+    # A weight that does not fit says so itself.
+    with blaming_config(str(folder), (ArgumentError, CellError)):
+        model = build()
     weights.check_all_taken()
     return model

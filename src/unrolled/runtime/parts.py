@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from unrolled.errors import ArgumentError, RunError
+from unrolled.errors import ArgumentError
 from unrolled.runtime.weights import Array, Weights
 
 Ids = npt.NDArray[np.int64]
@@ -71,7 +71,7 @@ class Pooling:
 
     def __init__(self, kind: str, size: int, weights: Weights, *, bidirectional: bool) -> None:
         if kind not in ("last", "mean", "max", "attention"):
-            raise RunError(f"pooling {kind!r} is not known")
+            raise ArgumentError(f"pooling {kind!r} is not known")
         self.kind, self.size, self.bidirectional = kind, size, bidirectional
         if kind == "attention":
             self.hidden = Linear(size, size, weights.under("hidden"))
@@ -119,7 +119,7 @@ class Attention:
 
     def __init__(self, kind: str, query_size: int, memory_size: int, weights: Weights, *, scaled: bool = True) -> None:
         if kind not in ("additive", "multiplicative"):
-            raise RunError(f"attention {kind!r} is not known")
+            raise ArgumentError(f"attention {kind!r} is not known")
         self.kind, self.divisor = kind, math.sqrt(query_size) if scaled else 1.0
         self.key = Linear(memory_size, query_size, weights.under("key"), bias=False)
         if kind == "additive":

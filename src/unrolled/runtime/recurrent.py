@@ -194,6 +194,11 @@ class BoundStepper(Stepper):
         return self.steps[-1].outputs[phase]
 
 
+def take_rows(state: State, rows: npt.NDArray[np.int64]) -> State:
+    """The rows (N,) of a state, in that order and as often as they are named."""
+    return tuple(tuple(tuple(part[rows] for part in parts) for parts in layer) for layer in state)
+
+
 def _kernels(layer: Layer) -> Kernels:
     kernels = layer.directions[0]
     if not isinstance(kernels, Kernels):

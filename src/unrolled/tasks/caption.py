@@ -2,61 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Hashable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from unrolled.data import Vocabulary, build_vocabulary, split_rows
-from unrolled.decode.beam import Advance, BeamSearch, Hypothesis
-from unrolled.errors import ArgumentError, RunError
+from unrolled.decode.beam import Advance
+from unrolled.errors import ArgumentError
 from unrolled.layers import map_state
-from unrolled.models import ImageEncoder
 from unrolled.models.caption import CaptionNetwork, View
-from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
+from unrolled.tasks.caption_text import BORDER, CaptionText, Ids, Sight
+from unrolled.tasks.model import Parts, TaskModel, digest, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import CaptionOptions, Common
 from unrolled.tasks.pictures import Batch, Images, PictureBatches, PictureReader, Pictures, as_tensor
+from unrolled.tasks.schemas import caption_schema
 from unrolled.train import BatchSource, Carry, LossOutput
 from unrolled.train.bleu import bleu_scores, words_and_marks
 
-BORDER = "<caption>"
 _ROWS = 64
-_WIDEST = 4096
-
-Ids = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Caption:
-    """A caption, its natural log-probability, its units, and where each unit and the end looked: (T + 1, R)."""
-
-    text: str
-    log_probability: float
-    units: tuple[str, ...]
-    attention: npt.NDArray[np.floating[Any]] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sight:
-    """How the network looks: its own encoder's stages, or the width of regions that come from elsewhere."""
-
-    channels: tuple[int, ...]
-    blocks: int
-    attention: str
-    features: int | None
-
-    def encoder(self) -> ImageEncoder | None:
-        """The encoder with fresh weights, if it is the network's own."""
-        return None if self.features is not None else ImageEncoder(self.channels, self.blocks)
-
-
-class CaptionTask(TaskModel[Pictures]):
+class CaptionTask(CaptionText, TaskModel[Pictures]):
     """p(y_1 ... y_n | picture) = prod_t p(y_t | y_1 ... y_{t-1}, picture); written by beam search.
 
     `longest` is the most units that a training caption had; no answer is longer.
@@ -86,12 +57,9 @@ class CaptionTask(TaskModel[Pictures]):
             dropout=plan.dropout,
             word_dropout=plan.word_dropout,
         )
-        super().__init__(plan, vocabulary, module)
-        self.sight = sight
+        TaskModel.__init__(self, plan, vocabulary, module)
+        CaptionText.__init__(self, vocabulary, sight, longest, beam)
         self.reader = reader
-        self.longest = longest
-        self.beam = beam
-        self.border = vocabulary.special(BORDER)
 
     @classmethod
     def read(cls, path: Path, options: CaptionOptions, common: Common) -> Parts[Pictures]:
@@ -149,13 +117,8 @@ class CaptionTask(TaskModel[Pictures]):
 
     @classmethod
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
-        if vocabulary is None or BORDER not in vocabulary.specials:
-            raise RunError(f"the vocabulary lacks the unit {BORDER}")
-        longest, beam = entry(schema, "longest", int), entry(schema, "beam", int)
-        if longest < 1 or beam < 1:
-            raise RunError(f"the data's schema has a longest caption of {longest} units and a beam of {beam}")
-        sight, reader = _sight(entry(schema, "sight", dict)), _reader(entry(schema, "reader", dict))
-        return cls(plan, vocabulary, sight=sight, reader=reader, longest=longest, beam=beam)
+        vocabulary, found = caption_schema(schema, vocabulary)
+        return cls(plan, vocabulary, sight=found.sight, reader=found.reader, longest=found.longest, beam=found.beam)
 
     def schema(self) -> dict[str, Any]:
         sight = asdict(self.sight) | {"channels": list(self.sight.channels)}
@@ -217,50 +180,20 @@ class CaptionTask(TaskModel[Pictures]):
         same = sum(answer in several for answer, several in zip(written, given, strict=True))
         return {"loss": nats / units, **bleu_scores(written, given), "exact_match": same / len(given)}
 
-    def predict(self, images: Images) -> list[str]:
-        """The caption of each picture."""
-        return [found[0].text for found in self.describe(images)]
-
-    def describe(self, images: Images, *, best: int = 1) -> list[list[Caption]]:
-        """The `best` captions of each picture, the best first, with where each word looked. Raises ArgumentError."""
-        self._check(images)
-        search = BeamSearch(self.border, max(self.beam, best), best=best)
-        return [found for k in range(0, len(images), _ROWS) for found in self._write(images[k : k + _ROWS], search)]
-
     @torch.no_grad()
-    def _write(self, images: Images, search: BeamSearch) -> Iterator[list[Caption]]:
+    def begin(self, images: Images) -> Any:
         self.module.eval()
         view = self.module.look(as_tensor(images).to(self.device))
-        state = (self.module.recurrent.initial_state(len(images)), view)
-        start = np.full(len(images), self.border)
-        for found in search.search(start, state, self._advance, self.longest):
-            yield [self._caption(one) for one in found]
+        return self.module.recurrent.initial_state(len(images)), view
 
-    def _advance(self, tokens: Ids, rows: Ids, state: Any) -> Advance[Any]:
+    @torch.no_grad()
+    def advance(self, tokens: Ids, rows: Ids, state: Any) -> Advance[Any]:
         picked = torch.from_numpy(rows).to(self.device)
         view = state[1].take(picked)
         before = map_state(lambda tensor: tensor[picked], state[0])
         logits, after, looked = self.module.step(view, torch.from_numpy(tokens).to(self.device), before)
         logs = logits.double().log_softmax(1)
-        logs[:, [self.vocabulary.pad, self.vocabulary.unknown]] = -math.inf
         return Advance(logs.cpu().numpy(), (after, view), looked.cpu().numpy())
-
-    def _caption(self, found: Hypothesis) -> Caption:
-        units = tuple(self.vocabulary.token(token) for token in found.tokens)
-        looked = np.zeros((0, 0)) if found.attention is None else found.attention
-        return Caption(self.vocabulary.decode(found.tokens), found.log_probability, units, looked)
-
-    def _check(self, images: Images) -> None:
-        features = self.sight.features
-        if features is None and (images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8):
-            raise ArgumentError(
-                f"the pictures are {images.shape} of {images.dtype}, this model reads bytes (N, H, W, 3); give those"
-            )
-        if features is not None and (images.ndim != 3 or images.shape[2] != features):
-            raise ArgumentError(
-                f"the pictures are {images.shape}, this model reads regions (N, R, {features}); "
-                "give features computed as those that it was trained on"
-            )
 
 
 def hold_out(examples: Pictures, share: float, common: Common) -> Parts[Pictures]:
@@ -270,24 +203,3 @@ def hold_out(examples: Pictures, share: float, common: Common) -> Parts[Pictures
     train, held = split_rows(len(examples), share, common.seed, groups=examples.groups)
     by = "" if examples.groups is None else f", no {common.group} in both parts"
     return Parts(examples.take(train), examples.take(held), how=f"{share:.0%} of the pictures held out{by}")
-
-
-def _sight(data: dict[str, Any]) -> Sight:
-    """What `schema` wrote; RunError where it was changed or damaged, before memory is taken for it."""
-    channels, features = data.get("channels"), data.get("features")
-    counts = [*channels, data.get("blocks"), *([features] if features is not None else [])] if channels else [None]
-    known = set(data) == {f.name for f in fields(Sight)} and isinstance(data["attention"], str)
-    if not known or not all(type(count) is int and 0 <= count <= _WIDEST for count in counts) or len(counts) > 20:
-        raise RunError("the data's schema does not say how the network looks at pictures")
-    return Sight(channels=tuple(channels or ()), blocks=data["blocks"], attention=data["attention"], features=features)
-
-
-def _reader(data: dict[str, Any]) -> PictureReader:
-    optional = {"images", "features"}
-    size = data.get("size")
-    known = set(data) == {f.name for f in fields(PictureReader)} and type(size) is int and size >= 1
-    if not known or not all(
-        isinstance(value, str) or (name in optional and value is None) for name, value in data.items() if name != "size"
-    ):
-        raise RunError("the data's schema does not say how pictures are read")
-    return PictureReader(**data)

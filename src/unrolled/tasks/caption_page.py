@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from unrolled.data.images import Pixels, read_image
-from unrolled.tasks.caption import Caption
+from unrolled.tasks.caption_text import Caption
 
 SIDE = 256
 _DARKEST = 0.8

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import unrolled
 from unrolled.cell import Cell, Program
 from unrolled.data import Vocabulary, vocabulary_from_json
-from unrolled.errors import ArgumentError, CellError, DataError, RunError
+from unrolled.errors import ArgumentError, CellError, DataError, RunError, UnrolledError
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.registry import TASKS
 
@@ -205,11 +205,13 @@ def strange_weight(where: str, name: str, have: object, want: object) -> RunErro
 
 
 @contextmanager
-def blaming_config(where: str) -> Iterator[None]:
-    """Whatever does not fit inside is the fault of config.json, and said so."""
+def blaming_config(
+    where: str, kinds: tuple[type[UnrolledError], ...] = (RunError, ArgumentError, CellError)
+) -> Iterator[None]:
+    """Errors of these kinds are the fault of config.json, and said so."""
     try:
         yield
-    except (RunError, ArgumentError, CellError) as error:
+    except kinds as error:
         raise RunError(f"{where}: {CONFIG} was changed or damaged ({error}); copy the run again") from None
 
 

@@ -7,12 +7,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from unrolled.data import LengthBatches, is_table, pad_ids
 from unrolled.data.images import (
@@ -26,7 +24,11 @@ from unrolled.data.images import (
 )
 from unrolled.data.problems import Problems
 from unrolled.errors import ArgumentError, DataError
-from unrolled.models.backbone import Backbone
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unrolled.models.backbone import Backbone
 
 OWN = "own"
 _SIZE, _BACKBONE_SIZE = 64, 224
@@ -145,11 +147,15 @@ class PictureReader:
 
 @cache
 def _backbone(name: str) -> Backbone:
+    from unrolled.models.backbone import Backbone
+
     return Backbone(name)
 
 
 def as_tensor(images: Images) -> Tensor:
     """Bytes (B, S, S, 3) as (B, 3, S, S) in [0, 1]; regions (B, R, F) as they are."""
+    import torch
+
     found = torch.from_numpy(np.ascontiguousarray(images))
     return found.permute(0, 3, 1, 2).float() / 255 if images.ndim == 4 else found
 
@@ -190,6 +196,8 @@ class PictureBatches:
 
     def batch(self, rows: Ids) -> Batch:
         """These pictures. A caption is its border, its units, its border: all but the last are read, the rest told."""
+        import torch
+
         owner = [place for place, row in enumerate(rows) for _ in self.captions[row]]
         units, lengths = pad_ids([ids for row in rows for ids in self.captions[row]])
         tokens = torch.from_numpy(units)

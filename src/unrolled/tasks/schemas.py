@@ -6,17 +6,25 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from unrolled.data import Scaler, Vocabulary, WordVocabulary
+from unrolled.data.pairs import PairColumns
 from unrolled.data.signals import Signal, signal_from_json
+from unrolled.data.vocabulary import PairVocabulary
+from unrolled.decode import BeamSearch
 from unrolled.errors import DataError, RunError
 from unrolled.models.shapes import ForecastShape
+from unrolled.tasks.caption_text import BORDER as CAPTION
+from unrolled.tasks.caption_text import Sight, reader_from_json, sight_from_json
 from unrolled.tasks.film_input import FilmInput
 from unrolled.tasks.forecast_reading import Reading as Histories
 from unrolled.tasks.language_text import BORDER
 from unrolled.tasks.model import entry
 from unrolled.tasks.network import NetworkPlan
+from unrolled.tasks.pictures import PictureReader
 from unrolled.tasks.reading import Reading
 from unrolled.tasks.step_inputs import NumberInput, StepInput, WordInput
 from unrolled.tasks.tag_parts import Label, Layout
+from unrolled.tasks.translation import BORDER as SENTENCE
+from unrolled.tasks.translation import search_of
 
 MOST_JOINED = 64
 _REGRESS_COLUMNS = {"target", "text", "sequence", "inputs"}
@@ -197,3 +205,55 @@ def forecast_schema(schema: dict[str, Any]) -> ForecastSchema:
         return ForecastSchema(reading, found, entry(schema, "distribution", str), [float(level) for level in levels])
     except (TypeError, ValueError) as error:
         raise RunError(f"the data's schema is damaged ({error})") from None
+
+
+@dataclass(frozen=True)
+class TranslateSchema:
+    """See `TranslateTask`."""
+
+    attention: str
+    input_feeding: bool
+    columns: PairColumns
+    search: BeamSearch
+    stretch: float
+
+
+def translate_schema(
+    plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None
+) -> tuple[PairVocabulary, TranslateSchema]:
+    """The vocabulary, which there must be, and the rest; RunError where something is missing or does not fit."""
+    if not isinstance(vocabulary, PairVocabulary) or plan.outputs != len(vocabulary.target):
+        raise RunError("the vocabulary is not one of two languages with an entry for each output")
+    vocabulary.special(SENTENCE)
+    columns, beam = entry(schema, "columns", dict), entry(schema, "beam", dict)
+    try:
+        return vocabulary, TranslateSchema(
+            entry(schema, "attention", str),
+            entry(schema, "input_feeding", bool),
+            PairColumns(**columns),
+            search_of(vocabulary, **beam),
+            float(entry(schema, "stretch", int, float)),
+        )
+    except TypeError as error:
+        raise RunError(f"the data's schema has strange entries ({error})") from None
+
+
+@dataclass(frozen=True)
+class CaptionSchema:
+    """See `CaptionTask`."""
+
+    sight: Sight
+    reader: PictureReader
+    longest: int
+    beam: int
+
+
+def caption_schema(schema: dict[str, Any], vocabulary: Vocabulary | None) -> tuple[Vocabulary, CaptionSchema]:
+    """The vocabulary, which there must be, and the rest; RunError where something is missing or does not fit."""
+    if vocabulary is None or CAPTION not in vocabulary.specials:
+        raise RunError(f"the vocabulary lacks the unit {CAPTION}")
+    longest, beam = entry(schema, "longest", int), entry(schema, "beam", int)
+    if longest < 1 or beam < 1:
+        raise RunError(f"the data's schema has a longest caption of {longest} units and a beam of {beam}")
+    sight, reader = sight_from_json(entry(schema, "sight", dict)), reader_from_json(entry(schema, "reader", dict))
+    return vocabulary, CaptionSchema(sight, reader, longest, beam)

@@ -14,20 +14,21 @@ from torch.nn import functional
 from unrolled.data import Vocabulary, build_vocabulary, split_rows
 from unrolled.data.pairs import PairColumns, read_pairs
 from unrolled.data.vocabulary import PairVocabulary
-from unrolled.decode import BeamSearch
-from unrolled.errors import ArgumentError, RunError
-from unrolled.layers import Recurrent
+from unrolled.decode import Advance, BeamSearch
+from unrolled.errors import ArgumentError
+from unrolled.layers import Memory, Recurrent
 from unrolled.models import Embedding, TranslationNetwork
+from unrolled.models.translation import Writing, take_rows
 from unrolled.tasks.events import Note
-from unrolled.tasks.model import Parts, TaskModel, digest, entry, epochs_for
+from unrolled.tasks.model import Parts, TaskModel, digest, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import Common, TranslateOptions
 from unrolled.tasks.pair_batches import PairBatch, PairBatches, Pairs, batches_of
-from unrolled.tasks.translation import Translation, Translator
+from unrolled.tasks.schemas import translate_schema
+from unrolled.tasks.translation import BORDER, Ids, Translation, Translator, search_of
 from unrolled.train import BatchSource, Carry, LossOutput, perplexity
 from unrolled.train.published import sacrebleu_installed, translation_scores
 
-BORDER = "<sentence>"
 _SUBWORDS = 5000
 # While training so many held-out pairs are translated, greedily: enough for a curve.
 _WATCHED = 500
@@ -62,7 +63,7 @@ class TranslateTask(TaskModel[Pairs]):
         super().__init__(plan, vocabulary, _network(plan, vocabulary, attention, input_feeding=input_feeding))
         self.columns = columns
         self.search = search
-        self.translator = Translator(self.module, vocabulary, BORDER, stretch)
+        self.translator = Translator(_Writer(self.module), vocabulary, BORDER, stretch)
         self.smoothing = 0.0
 
     @classmethod
@@ -118,7 +119,7 @@ class TranslateTask(TaskModel[Pairs]):
             attention=attention,
             input_feeding=feeding,
             columns=PairColumns(options.source, options.target, options.header, options.ratio),
-            search=_search(
+            search=search_of(
                 vocabulary,
                 width=options.beam,
                 length_penalty=options.length_penalty,
@@ -132,22 +133,16 @@ class TranslateTask(TaskModel[Pairs]):
 
     @classmethod
     def restore(cls, plan: NetworkPlan, schema: dict[str, Any], vocabulary: Vocabulary | None) -> Self:
-        if not isinstance(vocabulary, PairVocabulary) or plan.outputs != len(vocabulary.target):
-            raise RunError("the vocabulary is not one of two languages with an entry for each output")
-        vocabulary.special(BORDER)
-        columns, beam = entry(schema, "columns", dict), entry(schema, "beam", dict)
-        try:
-            return cls(
-                plan,
-                vocabulary,
-                attention=entry(schema, "attention", str),
-                input_feeding=entry(schema, "input_feeding", bool),
-                columns=PairColumns(**columns),
-                search=_search(vocabulary, **beam),
-                stretch=float(entry(schema, "stretch", int, float)),
-            )
-        except TypeError as error:
-            raise RunError(f"the data's schema has strange entries ({error})") from None
+        vocabulary, found = translate_schema(plan, schema, vocabulary)
+        return cls(
+            plan,
+            vocabulary,
+            attention=found.attention,
+            input_feeding=found.input_feeding,
+            columns=found.columns,
+            search=found.search,
+            stretch=found.stretch,
+        )
 
     def schema(self) -> dict[str, Any]:
         return {
@@ -244,6 +239,29 @@ class TranslateTask(TaskModel[Pairs]):
         return encoder + steps * (a_step + 3 * hidden + places) + self.module.output.working_size(steps)
 
 
+class _Writer:
+    """The network under a search, on arrays; its state is the memory and what the decoder goes on from."""
+
+    def __init__(self, network: TranslationNetwork) -> None:
+        self.network = network
+
+    @torch.no_grad()
+    def begin(self, ids: Ids, lengths: Ids) -> tuple[Memory, Writing]:
+        self.network.eval()
+        device = self.network.output.weight.device
+        return self.network.encode(torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device))
+
+    @torch.no_grad()
+    def advance(self, tokens: Ids, rows: Ids, state: tuple[Memory, Writing]) -> Advance[Any]:
+        memory, writing = state
+        device = memory.values.device
+        chosen = torch.from_numpy(rows).to(device)
+        memory = memory.take(chosen)
+        ids = torch.from_numpy(tokens).to(device)
+        logs, weights, writing = self.network.step(ids, memory, take_rows(writing, chosen))
+        return Advance(logs.cpu().numpy(), (memory, writing), weights.cpu().numpy())
+
+
 def hold_out(pairs: Pairs, share: float, seed: int) -> Parts[Pairs]:
     """`share` of the pairs aside, no source text in both parts."""
     if share == 0 or len(set(pairs.sources)) < 2:
@@ -277,10 +295,6 @@ def stretch_of(pairs: Pairs, vocabulary: PairVocabulary) -> float:
     sources, targets = vocabulary.encode_all(pairs.sources), vocabulary.target.encode_all(pairs.targets)
     ratios = [len(target) / (len(source) + 1) for source, target in zip(sources, targets, strict=True)]
     return round(max(1.5, float(np.quantile(ratios, 0.995))), 2)
-
-
-def _search(vocabulary: PairVocabulary, **settings: Any) -> BeamSearch:
-    return BeamSearch(vocabulary.special(BORDER), **settings)
 
 
 def _network(

@@ -1,23 +1,21 @@
-"""From a trained network to translations: beam search, words copied from the source, where each one comes from."""
+"""From a network to translations: beam search, words copied from the source, where each is from. No torch here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from unrolled.data import LengthBatches, pad_ids
 from unrolled.data.vocabulary import PairVocabulary
 from unrolled.decode import Advance, BeamSearch, Hypothesis
-from unrolled.layers import Memory
-from unrolled.models import TranslationNetwork
-from unrolled.models.translation import Writing, take_rows
 
 Ids = npt.NDArray[np.int64]
 _BATCH = 32
+BORDER = "<sentence>"
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,22 @@ class Translation:
     attention: npt.NDArray[np.floating]
 
 
-@dataclass(frozen=True)
-class _State:
-    """What a step of the search goes on from; its rows are the hypotheses of the step before."""
+class Writer(Protocol):
+    """A network that reads source sentences and writes a unit at a time, on arrays."""
 
-    memory: Memory
-    writing: Writing
+    def begin(self, ids: Ids, lengths: Ids) -> Any:
+        """Where the search starts after the sources ids (B, S), one row each."""
+        ...
+
+    def advance(self, tokens: Ids, rows: Ids, state: Any) -> Advance[Any]:
+        """One token after these rows: log p (N, V), what to go on from, and where it looked (N, S)."""
+        ...
 
 
 class Translator:
     """A network with its vocabularies. `stretch`: how many times as long as its source a translation can be."""
 
-    def __init__(self, network: TranslationNetwork, vocabulary: PairVocabulary, border: str, stretch: float) -> None:
+    def __init__(self, network: Writer, vocabulary: PairVocabulary, border: str, stretch: float) -> None:
         self.network = network
         self.vocabulary = vocabulary
         self.border = vocabulary.special(border)
@@ -56,10 +58,8 @@ class Translator:
         """The ids of each text and the border, which is what an ending looks at."""
         return [np.append(ids, self.border) for ids in self.vocabulary.encode_all(texts)]
 
-    @torch.no_grad()
     def translate(self, texts: Sequence[str], search: BeamSearch) -> list[list[Translation]]:
         """The best translations of each text, in the order of `texts`."""
-        self.network.eval()
         encoded = self.read(texts)
         found: list[list[Translation]] = [[] for _ in texts]
         if texts:
@@ -70,20 +70,15 @@ class Translator:
         return found
 
     def _search(self, encoded: Sequence[Ids], search: BeamSearch) -> list[list[Hypothesis]]:
-        device = self.network.output.weight.device
         ids, lengths = pad_ids(encoded)
-        state = _State(*self.network.encode(torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device)))
         longest = np.ceil(self.stretch * lengths).astype(np.int64) + 10
+        state = self.network.begin(ids, lengths)
         return search.search([self.border] * len(encoded), state, self._advance, longest, lengths)
 
-    def _advance(self, tokens: Ids, rows: Ids, state: _State) -> Advance[_State]:
-        device = state.memory.values.device
-        chosen = torch.from_numpy(rows).to(device)
-        memory = state.memory.take(chosen)
-        ids = torch.from_numpy(tokens).to(device)
-        logs, weights, writing = self.network.step(ids, memory, take_rows(state.writing, chosen))
-        logs[:, self.vocabulary.pad] = -torch.inf
-        return Advance(logs.cpu().numpy(), _State(memory, writing), weights.cpu().numpy())
+    def _advance(self, tokens: Ids, rows: Ids, state: Any) -> Advance[Any]:
+        found = self.network.advance(tokens, rows, state)
+        found.log_probabilities[:, self.vocabulary.pad] = -np.inf
+        return found
 
     def _translation(self, text: str, found: Hypothesis) -> Translation:
         source = self.vocabulary.pieces(text)
@@ -124,3 +119,8 @@ def asked_search(
         length_penalty=own.length_penalty if length_penalty is None else length_penalty,
         coverage_penalty=own.coverage_penalty if coverage_penalty is None else coverage_penalty,
     )
+
+
+def search_of(vocabulary: PairVocabulary, **settings: Any) -> BeamSearch:
+    """The beam search of a run."""
+    return BeamSearch(vocabulary.special(BORDER), **settings)

@@ -14,7 +14,8 @@ import numpy as np
 
 from unrolled.data.images import array_image, read_image
 from unrolled.errors import ArgumentError
-from unrolled.tasks.caption import Caption, CaptionTask, hold_out
+from unrolled.tasks.caption import CaptionTask, hold_out
+from unrolled.tasks.caption_text import Caption
 from unrolled.tasks.estimators.base import FEWEST_HELD_OUT, Estimator
 from unrolled.tasks.model import Parts
 from unrolled.tasks.options import Common, option
