@@ -96,6 +96,17 @@ def test_a_stack_of_both_directions(tmp_path: Path) -> None:
     same(from_keras_file(write(tmp_path / "m.keras", entries, groups)), layer)
 
 
+def test_a_file_that_keras_writes_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras", reason="keras is not installed; a golden file made by it is read instead")
+    kinds = [keras.layers.GRU(UNITS, return_sequences=True, activation="softsign") for _ in range(2)]
+    model = keras.Sequential([keras.layers.Input((None, FEATURES)), kinds[0], keras.layers.Dropout(0.1), kinds[1]])
+    model.save(tmp_path / "m.keras")
+    x = np.random.default_rng(4).standard_normal((2, 5, FEATURES)).astype(np.float32)
+    found = from_keras_file(tmp_path / "m.keras")(torch.as_tensor(x))[0].detach().numpy()
+    np.testing.assert_allclose(found, np.asarray(model(x).detach()), rtol=0, atol=1e-5)
+
+
 def test_layers_that_are_chosen_by_name(tmp_path: Path) -> None:
     layer, arrays = stack("lstm")
     groups = {"lstm": arrays[:3], "lstm_1": arrays[3:]}

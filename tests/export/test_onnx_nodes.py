@@ -32,7 +32,7 @@ def test_the_list_of_upstream_cases() -> None:
         for kind in ("GRU", "LSTM", "RNN")
     }
     for row in zip_longest(*names.values(), fillvalue=""):
-        print("".join(f"{name:34}" for name in row).rstrip())
+        print("{:28}{:29}{}".format(*row))
     assert {kind: len(of) for kind, of in names.items()} == {"GRU": 6, "LSTM": 6, "RNN": 6}
 
 
