@@ -143,3 +143,37 @@ def test_a_start_outside_the_epoch_is_refused() -> None:
 def test_documents_without_a_target_are_said(sizes: list[int]) -> None:
     with pytest.raises(DataError, match="no document has two tokens"):
         TokenStreams(numbered(sizes), 2, 5, 0)
+
+
+@given(SIZES, STREAMS, st.integers(2, 12), st.integers(1, 12), SEEDS, st.booleans())
+def test_overlapping_windows_have_each_target_once_and_advance_by_the_stride(
+    sizes: list[int], streams: int, window: int, stride: int, seed: int, shuffle: bool
+) -> None:
+    stride = min(stride, window)
+    documents = numbered(sizes)
+    source = TokenStreams(documents, streams, window, seed, shuffle=shuffle, stride=stride)
+    found: list[int] = []
+    before: list[list[int]] = [[] for _ in range(streams)]
+    for step in source.epoch(1):
+        assert step.stride == stride
+        counted = 0
+        for row, (inputs, targets) in enumerate(real(step)):
+            new = targets[step.context[row] :]
+            found += new
+            counted += len(new)
+            assert targets == [token + 1 for token in inputs]
+            if inputs and not step.fresh[row]:
+                assert inputs[0] == before[row][0] + stride
+            if inputs and step.context[row]:
+                assert step.context[row] == window - stride
+                assert new
+            before[row] = inputs
+        assert step.targets_in == counted
+    assert sorted(found) == [token for document in documents for token in document[1:].tolist()]
+    assert source.targets == len(found)
+
+
+def test_a_stride_that_leaves_steps_out_is_refused() -> None:
+    for stride in (0, 6):
+        with pytest.raises(ArgumentError, match=f"windows of 5 steps advance by {stride}; give a stride from 1 to 5"):
+            TokenStreams(numbered([9]), 2, 5, 0, stride=stride)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from unrolled.data import Window
+from unrolled.data import TokenStreams, Window
 from unrolled.data.split import hold_out
 from unrolled.errors import ArgumentError, DataError
-from unrolled.layers import map_state
+from unrolled.layers import map_state, truncated
 from unrolled.tasks import open_run
 from unrolled.tasks.language import LanguageTask
 from unrolled.tasks.model import Parts
@@ -70,7 +70,9 @@ def test_windows_are_ragged_and_some_rows_start_afresh(model: LanguageTask) -> N
     ids = rng.integers(model.vocabulary.first, len(model.vocabulary), size=(3, 6))
     lengths = np.array([5, 0, 2])
     before = map_state(torch.randn_like, model.module.initial_state(3))
-    window = Window(ids[:, :-1], ids[:, 1:], lengths, np.array([False, False, True]))
+    window = Window(
+        ids[:, :-1], ids[:, 1:], lengths, np.array([False, False, True]), np.zeros(3, np.int64), ids.shape[1]
+    )
     found = model.loss(window, before)
     costs = []
     for row, length in enumerate(lengths):
@@ -180,3 +182,31 @@ def test_unknown_units_are_told_where_they_matter(unknown: int, told: bool) -> N
     assert [note.text for note in model.notes] == (
         ["0.15% of the validation units are not in the vocabulary"] if told else []
     )
+
+
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_overlapping_windows_of_a_text_have_the_gradients_of_truncated(
+    model: LanguageTask, files: Path, stride: int
+) -> None:
+    """A loss of every window of a text, weights untouched: as `truncated`, which is held to brute force, has them."""
+    ids = model.encode((files / "story.txt").read_text()[:60])
+    module = model.module
+    module.zero_grad()
+    carry: Any = None
+    weight = 0
+    for window in TokenStreams([ids], 1, 8, 0, stride=stride).epoch(0):
+        found = model.loss(window, carry)
+        (found.loss * found.weight).backward()
+        weight += found.weight
+        carry = map_state(torch.Tensor.detach, found.carry)
+    assert weight == len(ids) - 1
+    gradients = {name: p.grad.clone() for name, p in module.named_parameters()}
+    module.zero_grad()
+    tokens = torch.from_numpy(ids)[None]
+    parts = truncated(module.recurrent, module.embedding(tokens[:, :-1]).detach(), window=8, stride=stride)
+    for part in parts:
+        targets = tokens[:, 1:][:, part.steps]
+        module.output.cost(part.outputs, targets, reduction="sum").backward()
+    for name, parameter in module.named_parameters():
+        if not name.startswith("embedding"):
+            torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-5)

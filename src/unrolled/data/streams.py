@@ -18,12 +18,20 @@ class Window(NamedTuple):
 
     `inputs` and `targets` are `(B, T)` int64, of which row b has `lengths[b]` steps and then 0; `lengths` is `(B,)`
     int64 and may be 0; `fresh` is `(B,)` bool: row b does not go on from its last window, so its state starts anew.
+    The first `context[b]` steps were targets of the window before, and the next window begins after `stride` steps.
     """
 
     inputs: Ids
     targets: Ids
     lengths: Ids
     fresh: Flags
+    context: Ids
+    stride: int
+
+    @property
+    def targets_in(self) -> int:
+        """Targets that count."""
+        return int(np.maximum(self.lengths - self.context, 0).sum())
 
 
 class Tokens(Protocol):
@@ -35,11 +43,12 @@ class Tokens(Protocol):
 class TokenStreams:
     """Documents cut into windows of T tokens, dealt to B streams that each read their share in order.
 
-    A document of n tokens has ceil((n - 1) / T) windows. All windows, the documents in random order (with `shuffle`),
-    are dealt to the streams in contiguous shares that differ by at most one window, so a long document is divided
-    between streams. Every token but the first of a document is a target exactly once an epoch; no window crosses a
-    document's end. An epoch is a pure function of (seed, number of the epoch): the share of a stream is fixed, the
-    order of the pieces of documents inside it is drawn.
+    Windows advance by `stride` steps, by default by T. Where they overlap, all steps of a document's first window are
+    its targets, of each later one the last `stride`; the others are read again so that the gradient has a past to flow
+    into. All windows, the documents in random order (with `shuffle`), are dealt to the streams in contiguous shares
+    that differ by at most one window, so a long document is divided between streams. Every token but the first of a
+    document is a target exactly once an epoch; no window crosses a document's end. An epoch is a pure function of
+    (seed, number of the epoch): the share of a stream is fixed, the order of the pieces inside it is drawn.
     """
 
     def __init__(
@@ -50,26 +59,32 @@ class TokenStreams:
         seed: int,
         *,
         shuffle: bool = True,
+        stride: int | None = None,
     ) -> None:
         sizes = np.array([len(document) for document in documents], dtype=np.int64)
         tokens = np.concatenate(documents) if len(documents) else np.zeros(0, np.int64)
-        self._begin(tokens, (np.cumsum(sizes) - sizes, sizes), streams, window, seed, shuffle)
+        self._begin(tokens, (np.cumsum(sizes) - sizes, sizes), streams, window, seed, shuffle, stride)
 
     @classmethod
     def of_flat(
-        cls, tokens: Tokens, documents: tuple[Ids, Ids], streams: int, window: int, seed: int, *, shuffle: bool = True
-    ) -> TokenStreams:
+        cls, tokens: Tokens, documents: tuple[Ids, Ids], streams: int, window: int, seed: int, *, shuffle: bool = True,
+        stride: int | None = None,
+    ) -> TokenStreams:  # fmt: skip
         """The same of documents that begin at these places and have these sizes (N,); memory grows with N alone."""
         made = cls.__new__(cls)
-        made._begin(tokens, documents, streams, window, seed, shuffle)
+        made._begin(tokens, documents, streams, window, seed, shuffle, stride)
         return made
 
     def _begin(
-        self, tokens: Tokens, documents: tuple[Ids, Ids], streams: int, window: int, seed: int, shuffle: bool
-    ) -> None:
+        self, tokens: Tokens, documents: tuple[Ids, Ids], streams: int, window: int, seed: int, shuffle: bool,
+        stride: int | None,
+    ) -> None:  # fmt: skip
         offsets, sizes = documents
         if streams < 1 or window < 1:
             raise ArgumentError(f"streams={streams} and window={window} read nothing; give at least 1 of each")
+        self.stride = window if stride is None else stride
+        if not 1 <= self.stride <= window:
+            raise ArgumentError(f"windows of {window} steps advance by {stride}; give a stride from 1 to {window}")
         usable = np.flatnonzero(sizes > 1)
         if not usable.size:
             raise DataError("no document has two tokens, and one is needed to foretell the other; give more text")
@@ -86,7 +101,7 @@ class TokenStreams:
 
     def _cut(self) -> None:
         """The first window of each document, of each stream, and of each piece; all windows are numbered in a row."""
-        counts = -(-(self._sizes - 1) // self.window)
+        counts = 1 + np.maximum(0, -(-(self._sizes - 1 - self.window) // self.stride))
         total = int(counts.sum())
         self._first: Ids = np.cumsum(counts) - counts
         # Stream b has the windows bounds[b] .. bounds[b + 1] - 1.
@@ -127,7 +142,8 @@ class TokenStreams:
         """The windows that lie so far inside the pieces that begin with these windows."""
         windows = pieces + inside_piece
         document = np.searchsorted(self._first, windows, side="right") - 1
-        offsets = (windows - self._first[document]) * self.window
+        offsets = (windows - self._first[document]) * self.stride
+        context = np.where((offsets > 0) & active, self.window - self.stride, 0)
         starts = self._offsets[document] + offsets
         lengths = np.where(active, np.minimum(self.window, self._sizes[document] - 1 - offsets), 0)
         inside = np.arange(self.window) < lengths[:, None]
@@ -135,4 +151,4 @@ class TokenStreams:
         places = starts[:, None] + np.where(inside, np.arange(self.window), 0)
         inputs = np.where(inside, self._tokens.take(places), 0).astype(np.int64, copy=False)
         targets = np.where(inside, self._tokens.take(places + 1), 0).astype(np.int64, copy=False)
-        return Window(inputs, targets, lengths, (inside_piece == 0) & active)
+        return Window(inputs, targets, lengths, (inside_piece == 0) & active, context, self.stride)

@@ -13,6 +13,7 @@ from unrolled.layers.pooling import Pooling
 from unrolled.layers.recurrent import Recurrent, Structure
 from unrolled.layers.regularisation import Regularisation
 from unrolled.layers.state import State, map_state, where_state
+from unrolled.layers.truncated import TimeWindow, truncated
 from unrolled.layers.unroll import Unrolled, unroll
 
 __all__ = [
@@ -29,12 +30,14 @@ __all__ = [
     "Regularisation",
     "State",
     "Structure",
+    "TimeWindow",
     "Tokens",
     "Unrolled",
     "accelerate",
     "blame",
     "explain",
     "map_state",
+    "truncated",
     "unroll",
     "where_state",
 ]

@@ -179,10 +179,11 @@ def _instead(module: nn.Module, scan: Callable[..., tuple[Tensor, Any]]) -> Iter
 
 
 def _through(path: str, layer: Recurrent, scan: Callable[..., Any]) -> Callable[..., tuple[Tensor, State]]:
-    def through(way: Any, *arguments: Any, **given: Any) -> tuple[Tensor, State]:
+    def through(way: Any, x: Any, *arguments: Any, **given: Any) -> tuple[Tensor, State]:
         directions = 1 + layer.bidirectional
         places = iter([Place(path, i // directions, i % directions == 1) for i in range(directions * len(layer.stack))])
-        return Recurrent.through(layer, lambda *a, **k: scan(next(places), *a, **k), *arguments, **given)
+        x = x.dense() if isinstance(x, engine.Tokens) else x
+        return Recurrent.through(layer, lambda *a, **k: scan(next(places), *a, **k), x, *arguments, **given)
 
     return through
 

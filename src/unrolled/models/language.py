@@ -96,13 +96,24 @@ class LanguageNetwork(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         *,
         reduction: str = "mean",
+        carried_after: int | None = None,
     ) -> tuple[Tensor, State]:
         """Cross-entropy in nats of targets (B, T) given ids (B, T), and the state; never holds all logits.
 
         What lies past a row's length and targets of -100 do not count. `reduction` is "mean", "sum" or "none", which
-        gives (B, T).
+        gives (B, T). The state is that after `carried_after` steps, by default after all.
         """
-        features, state = self.features(ids, state, lengths)
+        if carried_after is None or carried_after >= ids.shape[1]:
+            features, state = self.features(ids, state, lengths)
+        else:
+            ends = None if lengths is None else torch.as_tensor(lengths, device=ids.device)
+            first, state = self.features(
+                ids[:, :carried_after], state, None if ends is None else ends.clamp(max=carried_after)
+            )
+            rest, _ = self.features(
+                ids[:, carried_after:], state, None if ends is None else (ends - carried_after).clamp(min=0)
+            )
+            features = torch.cat((first, rest), 1)
         if lengths is not None:
             steps = torch.arange(targets.shape[1], device=targets.device)
             past = steps >= torch.as_tensor(lengths, device=targets.device)[:, None]

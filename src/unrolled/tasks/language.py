@@ -155,7 +155,8 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
         return read_texts(path, self.column, self.sequence).texts
 
     def source(self, examples: list[str], options: LanguageOptions, seed: int) -> BatchSource:
-        return TokenStreams([self.encode(text) for text in examples], options.batch_size, options.window, seed)
+        documents = [self.encode(text) for text in examples]
+        return TokenStreams(documents, options.batch_size, options.window, seed, stride=options.stride)
 
     def loss(self, batch: Window, carry: Carry) -> LossOutput:
         """Cross-entropy in nats a unit; rows whose text is fresh start from the initial state."""
@@ -167,8 +168,11 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
             fresh = torch.from_numpy(batch.fresh).to(device)
             state = where_state(fresh, self.module.initial_state(len(inputs)), state)
         ragged = bool((batch.lengths < inputs.shape[1]).any())
-        loss, state = self.module.loss(inputs, targets, state, lengths if ragged else None)
-        return LossOutput(loss, int(batch.lengths.sum()), state)
+        if batch.context.any():
+            steps = torch.arange(inputs.shape[1], device=device)
+            targets = targets.masked_fill(steps < torch.from_numpy(batch.context).to(device)[:, None], IGNORED)
+        loss, state = self.module.loss(inputs, targets, state, lengths if ragged else None, carried_after=batch.stride)
+        return LossOutput(loss, batch.targets_in, state)
 
     def measure(self, examples: list[str]) -> dict[str, float]:
         """The state is carried through each document; a long one is read at sixteen places at once.

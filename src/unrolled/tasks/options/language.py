@@ -28,5 +28,8 @@ class LanguageOptions(TextOptions, NetworkOptions):
     )
     batch_size: int = option(32, "parallel streams through the text")
     window: int = option(32, "steps that the gradient goes back (truncated back-propagation through time)")
+    stride: int | None = option(
+        None, "steps by which windows advance, so that they overlap; default: the window", later=True
+    )
     learning_rate: float = option(8e-3, "highest learning rate")
     warmup: float = option(0.05, "share of the steps in which the learning rate rises")
