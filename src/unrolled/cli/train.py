@@ -39,8 +39,9 @@ Gradients = Annotated[
 
 def fit(task: Task, common: Common, options: NetworkOptions, output: Output, gradients: int | None = None) -> RunResult:
     """Train with progress on standard error, unless that is to be quiet."""
+    from unrolled.cli.encoding import EncodingLine
     from unrolled.inspect import GradientObserver
-    from unrolled.tasks.events import Started
+    from unrolled.tasks.events import Encoding, Started
     from unrolled.train import Observer, ProgressBar
 
     pace = task.model.pace or task.model.unit
@@ -48,7 +49,13 @@ def fit(task: Task, common: Common, options: NetworkOptions, output: Output, gra
     looking = None if gradients is None else GradientObserver(gradients, tell=output.note)
     watching += [] if looking is None else [looking]
 
+    encoding = EncodingLine()
+
     def notify(event: Event) -> None:
+        if isinstance(event, Encoding):
+            encoding.show(event, output)
+            return
+        encoding.clear()
         if looking is not None and isinstance(event, Started):
             looking.path = Path(event.run) / "gradients.jsonl"
         output.note(str(event))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from unrolled.data.large import Progress
+
 _SHOWN = 20
 
 
@@ -20,6 +22,16 @@ class Note(Event):
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True)
+class Encoding(Event):
+    """How far the encoding of large data has come; it is told about five times a second."""
+
+    progress: Progress
+
+    def __str__(self) -> str:
+        return str(self.progress)
 
 
 @dataclass(frozen=True)

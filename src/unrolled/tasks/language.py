@@ -15,19 +15,30 @@ from unrolled.data import (
     TokenStreams,
     Vocabulary,
     Window,
-    build_vocabulary,
     is_table,
     read_documents,
 )
+from unrolled.data.large import LargeTexts, wants_cache
 from unrolled.data.sequences import read_sequences
-from unrolled.data.split import hold_out
+from unrolled.data.split import MOST_HELD, hold_out
 from unrolled.decode import log_softmax
-from unrolled.errors import ArgumentError
+from unrolled.errors import ArgumentError, DataError
 from unrolled.layers import IGNORED, map_state, where_state
 from unrolled.models import LanguageNetwork
 from unrolled.streams.language import LanguageStream
 from unrolled.tasks.events import Note
 from unrolled.tasks.language_text import BORDER, WINDOW, Ids, LanguageText, Score
+from unrolled.tasks.large import (
+    Texts,
+    flat,
+    is_large,
+    large_score,
+    large_source,
+    learnt_vocabulary,
+    line_breaks,
+    open_large,
+    open_like,
+)
 from unrolled.tasks.model import Parts, TaskModel, epochs_for
 from unrolled.tasks.network import NetworkPlan, program_of, regularisation_of
 from unrolled.tasks.options import SOFTMAX, Common, LanguageOptions
@@ -39,7 +50,7 @@ WORTH_A_NOTE = 1e-4  # unknown units in the validation part: a rare symbol is no
 _PIECES = 16
 
 
-class LanguageTask(LanguageText, TaskModel[list[str]]):
+class LanguageTask(LanguageText, TaskModel[Texts]):
     """p(x_1 ... x_n) = prod_t p(x_t | x_1 ... x_{t-1}), trained by truncated back-propagation through time.
 
     With `ends` (several documents) each begins and ends with a border unit, so their ends are learnt too; a single long
@@ -49,6 +60,7 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
 
     task: ClassVar[str] = "language"
     unit: ClassVar[str] = "units"
+    large: ClassVar[bool] = True
     module: LanguageNetwork
     vocabulary: Vocabulary
 
@@ -76,34 +88,36 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
         self.sequence = sequence
 
     @classmethod
-    def read(cls, path: Path, options: LanguageOptions, common: Common) -> Parts[list[str]]:
+    def read(cls, path: Path, options: LanguageOptions, common: Common) -> Parts[Texts]:
         if options.sequence is not None and options.units != "symbol":
             raise ArgumentError(f"units is {options.units!r}, but the rows of a sequence are symbols; give symbol")
-        files = (path, common.valid, common.test)
+        train: Texts
+        valid: Texts | None
+        train, skipped = _training_texts(path, options, common)
         found = [
             None if file is None else read_texts(file, options.text, options.sequence, skip_bad=common.skip_bad)
-            for file in files
+            for file in (common.valid, common.test)
         ]
-        skipped = tuple(error for part in found if part is not None for error in part.skipped)
-        texts, valid, test = (None if part is None else part.texts for part in found)
+        skipped += tuple(error for part in found if part is not None for error in part.skipped)
+        valid, test = (None if part is None else part.texts for part in found)
         how = str(common.valid)
         if valid is None:
-            texts, valid = hold_out(texts or [], options.validation, path, units=options.units)
-            how = f"the last {options.validation:.0%} of the text" if valid else "none"
-        return Parts(texts or [], valid, test, how, skipped=skipped)
+            total = _characters(train)
+            if isinstance(train, LargeTexts):
+                train, valid = train.hold_out(options.validation)
+            else:
+                train, valid = hold_out(train, options.validation, path, units=options.units)
+            share = (
+                f"{options.validation:.0%}" if options.validation * total <= MOST_HELD else f"{MOST_HELD:,} characters"
+            )
+            how = f"the last {share} of the text" if valid else "none"
+        return Parts(train, valid, test, how, skipped=skipped)
 
     @classmethod
-    def build(cls, parts: Parts[list[str]], options: LanguageOptions, start: TaskModel[Any] | None = None) -> Self:
+    def build(cls, parts: Parts[Texts], options: LanguageOptions, start: TaskModel[Any] | None = None) -> Self:
         vocabulary = start.vocabulary if start is not None else None
         if vocabulary is None or BORDER not in vocabulary.specials:
-            vocabulary = build_vocabulary(
-                options.units,
-                parts.train,
-                size=options.vocabulary_size,
-                minimum=options.minimum,
-                lowercase=bool(options.lowercase),
-                specials=(BORDER,),
-            )
+            vocabulary = learnt_vocabulary(parts.train, options)
         if options.softmax not in SOFTMAX:
             raise ArgumentError(f"softmax is {options.softmax!r}, it must be {' or '.join(SOFTMAX)}")
         plan = NetworkPlan(
@@ -120,9 +134,9 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
             regularisation=regularisation_of(options),
         )
         ends = len(parts.train) > 1
-        lines = sum(text.count("\n") for text in parts.train) > len(parts.train)
+        lines = line_breaks(parts.train) > len(parts.train)
         model = cls(plan, vocabulary, ends=ends, lines=lines, column=options.text, sequence=options.sequence)
-        if parts.valid is not None:
+        if isinstance(parts.valid, list):
             units = np.concatenate(vocabulary.encode_all(parts.valid))
             share = float(np.mean(units == vocabulary.unknown))
             if share >= WORTH_A_NOTE:
@@ -139,22 +153,32 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
         columns = {"text": self.column, "sequence": self.sequence}
         return {**columns, "ends": self.ends, "lines": self.lines, "units": units}
 
-    def keys(self, examples: list[str]) -> list[Hashable]:
-        return list(examples)
+    def keys(self, examples: Texts) -> list[Hashable]:
+        # Of texts on disk nobody asks whether one of them is in two parts.
+        return [] if isinstance(examples, LargeTexts) else list(examples)
+
+    def fingerprint(self, examples: Texts) -> str:
+        return examples.fingerprint if isinstance(examples, LargeTexts) else super().fingerprint(examples)
 
     def epochs(self, steps: int) -> int:
         return epochs_for(3000, steps, fewest=2)
 
-    def count(self, examples: list[str]) -> int:
+    def count(self, examples: Texts) -> int:
+        if isinstance(examples, LargeTexts):
+            return flat(self, examples).units
         return sum(map(len, self.vocabulary.encode_all(examples)))
 
     def activations(self, batch: Window) -> int:
         return super().activations(batch) + self.module.output.working_size(batch.inputs.size)
 
-    def read_part(self, path: Path) -> list[str]:
+    def read_part(self, path: Path) -> Texts:
+        if self.sequence is None and wants_cache(path):
+            return open_like(path, self.vocabulary, self.column)
         return read_texts(path, self.column, self.sequence).texts
 
-    def source(self, examples: list[str], options: LanguageOptions, seed: int) -> BatchSource:
+    def source(self, examples: Texts, options: LanguageOptions, seed: int) -> BatchSource:
+        if isinstance(examples, LargeTexts):
+            return large_source(self, examples, options, seed)
         documents = [self.encode(text) for text in examples]
         return TokenStreams(documents, options.batch_size, options.window, seed, stride=options.stride)
 
@@ -174,12 +198,14 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
         loss, state = self.module.loss(inputs, targets, state, lengths if ragged else None, carried_after=batch.stride)
         return LossOutput(loss, batch.targets_in, state)
 
-    def measure(self, examples: list[str]) -> dict[str, float]:
+    def measure(self, examples: Texts) -> dict[str, float]:
         """The state is carried through each document; a long one is read at sixteen places at once.
 
         Each place is reached from 512 units before it, so the state there is what it would be but for what the model
         remembers of even earlier text.
         """
+        if isinstance(examples, LargeTexts):
+            return large_score(self, examples).metrics()
         scores = self._scores(examples, pieces=_PIECES)
         return _total(scores).metrics()
 
@@ -240,6 +266,18 @@ class LanguageTask(LanguageText, TaskModel[list[str]]):
             costs, state = self.module.loss(inputs, targets, state, left if ragged else None, reduction="none")
             total += costs.double().sum(1)
         return total.cpu().numpy()
+
+
+def _training_texts(path: Path, options: LanguageOptions, common: Common) -> tuple[Texts, tuple[DataError, ...]]:
+    if is_large(path, options, common):
+        large = open_large(path, options, common)
+        return large, large.skipped
+    found = read_texts(path, options.text, options.sequence, skip_bad=common.skip_bad)
+    return found.texts, found.skipped
+
+
+def _characters(texts: Texts) -> int:
+    return texts.characters if isinstance(texts, LargeTexts) else sum(map(len, texts))
 
 
 def read_texts(path: Path, column: str, sequence: str | None, *, skip_bad: bool = False) -> Documents:

@@ -66,6 +66,9 @@ class TaskModel(ABC, Generic[E]):
     overfits: ClassVar[bool] = False
     """Whether `epochs` is also the most under a time limit."""
 
+    large: ClassVar[bool] = False
+    """Whether data larger than memory is read through the cache, and several files one after another."""
+
     def __init__(self, plan: NetworkPlan, vocabulary: Vocabulary | None, module: nn.Module) -> None:
         self.plan = plan
         self.vocabulary = vocabulary

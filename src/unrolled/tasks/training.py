@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,10 +15,11 @@ from torch import nn
 
 from unrolled.cell import Program
 from unrolled.data import shared_rows
+from unrolled.data.large import Progress, progress_to
 from unrolled.errors import ArgumentError, RunError, TrainingError
 from unrolled.layers import Recurrent, blame
 from unrolled.tasks.curve import draw_curve
-from unrolled.tasks.events import Duplicates, Estimate, Event, Note, Skipped, Split, Started
+from unrolled.tasks.events import Duplicates, Encoding, Estimate, Event, Note, Skipped, Split, Started
 from unrolled.tasks.model import Conclusion, Parts, TaskModel, device_of, take_weights
 from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed, check_counts
 from unrolled.tasks.options.durations import parse_interval
@@ -133,10 +135,13 @@ def train_run(
     check_counts(options)
     if common.out is not None:
         check_free(common.out)
-    parts = task.model.read(_data(common), options, common)
-    settled = task.model.settle(options, parts)
-    model = build(task, parts, settled, common, notify)
-    source = model.source(parts.train, settled, common.seed)
+    with _encoding(notify) as told:
+        parts = task.model.read(_data(task, common), options, common)
+        settled = task.model.settle(options, parts)
+        model = build(task, parts, settled, common, notify)
+        source = model.source(parts.train, settled, common.seed)
+    if told:
+        started = time.perf_counter()  # a limit of time is for training, not for what is done once for all trainings
     settings = settings_of(model, len(source), settled, common)
     _tell(model, parts, source, common, notify)
     run = create_folder(common.out, task.name)
@@ -147,6 +152,19 @@ def train_run(
     notify(Started(str(run)))
     trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify)
     return _finish(trainer, model, parts, run, notify, resume=False)
+
+
+@contextlib.contextmanager
+def _encoding(notify: Notify) -> Iterator[list[None]]:
+    """Tell how the encoding of large data goes on; the list has an entry if there was any."""
+    told: list[None] = []
+
+    def tell(progress: Progress) -> None:
+        told[:] = [None]
+        notify(Encoding(progress))
+
+    with progress_to(tell):
+        yield told
 
 
 def train_in_memory(
@@ -243,9 +261,12 @@ def describe(model: TaskModel[Any], parts: Parts[Any], options: NetworkOptions, 
     )
 
 
-def _data(common: Common) -> Path:
+def _data(task: Task, common: Common) -> Path:
     if common.data is None:
         raise ArgumentError("no training data was given; name a file or a folder")
+    if (common.more or common.cache is not None) and not task.model.large:
+        given = "several training files are" if common.more else "a cache is"
+        raise ArgumentError(f"{given} for tasks that read large text, and {task.name} does not; give one file alone")
     return common.data
 
 
@@ -354,7 +375,8 @@ def _resume(
     options = _merged(run, task.options, config.options, options, ())
     common = _merged(run, Common, config.common, common, (*RESUMABLE, "out", "data", "valid", "test"))
     options.cell = Program.from_json(config.network["program"])  # type: ignore[assignment]  # what load_cell takes too
-    parts = task.model.read(_data(common), options, common)
+    with _encoding(notify) as told:
+        parts = task.model.read(_data(task, common), options, common)
     options = task.model.settle(options, parts)
     if not (run / POINTER).exists():
         model = build(task, parts, options, common, notify)
@@ -362,7 +384,10 @@ def _resume(
         model = untrained(config, read_vocabulary(run), str(run))
         _arrange(model, device_of(common.device), common)
     _check_data(run, config, model, parts)
-    source = model.source(parts.train, options, common.seed)
+    with _encoding(notify) as again:
+        source = model.source(parts.train, options, common.seed)
+    if told or again:
+        started = time.perf_counter()
     settings = settings_of(model, len(source), options, common)
     config = replace(config, common=plain(replace(common, resume=False)))
     notify(Started(str(run)))

@@ -9,6 +9,7 @@ KEY.lock           held by the process that builds
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -41,6 +42,12 @@ class Entry:
 
     folder: Path
     facts: dict[str, Any]
+    files: dict[str, Any]
+
+    @property
+    def content(self) -> str:
+        """SHA-256 over the checksums of all files: the same for the same content, wherever it was read from."""
+        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
 
     def array(self, name: str, dtype: npt.DTypeLike) -> Mapped:
         """A flat array of the entry, read where it lies."""
@@ -57,21 +64,32 @@ def open_entry(cache: Path, key: str, build: Callable[[Growing], dict[str, Any]]
         _make_private(cache)
         folder = cache / key
         with _locked(cache / f"{key}.lock", wait):
-            facts = _whole(folder)
-            if facts is None:
+            found = _whole(folder)
+            if found is None:
                 folder.mkdir(mode=0o700, exist_ok=True)
-                growing = Growing(folder)
-                facts = build(growing)
-                growing.finish(facts)
-                facts = _whole(folder)
-        if facts is None:
+                _build(folder, build)
+                found = _whole(folder)
+        if found is None:
             raise DataError("what was encoded is damaged as soon as it is written; the disk may be failing", folder)
-        return Entry(folder, facts)
+        return found
     except OSError as error:
         raise DataError(
             f"encoded data cannot be kept there ({error.strerror or error}); make room or name another folder (cache)",
             cache,
         ) from None
+
+
+def _build(folder: Path, build: Callable[[Growing], dict[str, Any]]) -> None:
+    growing = Growing(folder)
+    try:
+        growing.finish(build(growing))
+    except DataError:
+        # Data that is mended has another key.
+        growing.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        growing.close()
 
 
 class Growing:
@@ -94,7 +112,7 @@ class Growing:
                     self._open(name, size, list(map(int, sums)))
                 state: Journal = found["state"]
                 return state
-        self._close()
+        self.close()
         for path in [*self._folder.glob("*.bin"), *self._folder.glob("*.json")]:
             path.unlink()
         self._files, self._sums, self._sizes = {}, {}, {}
@@ -104,7 +122,7 @@ class Growing:
         """Numbers at the end of a file."""
         if name not in self._files:
             self._open(name, 0, [])
-        data = memoryview(np.ascontiguousarray(array)).cast("B")
+        data = np.ascontiguousarray(array).view(np.uint8).data
         self._files[name].write(data)
         sums, place = self._sums[name], self._sizes[name]
         done = 0
@@ -149,7 +167,7 @@ class Growing:
             file.flush()
             os.fsync(file.fileno())
         files = {name: [self._sizes[name], self._sums[name]] for name in self._files}
-        self._close()
+        self.close()
         _write_json(self._folder / _WHOLE, {"version": VERSION, "files": files, "facts": facts})
         (self._folder / _JOURNAL).unlink(missing_ok=True)
 
@@ -160,7 +178,8 @@ class Growing:
         file.seek(size)
         self._files[name], self._sums[name], self._sizes[name] = file, sums, size
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let the files go."""
         for file in self._files.values():
             file.close()
 
@@ -245,15 +264,14 @@ def _try_lock(file: IO[bytes]) -> bool:
     return True
 
 
-def _whole(folder: Path) -> dict[str, Any] | None:
-    """The facts of an entry that is whole; None, and nothing left of it, where it is damaged."""
+def _whole(folder: Path) -> Entry | None:
+    """An entry that is whole; None, and nothing left of it, where it is damaged."""
     found = _read_json(folder / _WHOLE)
     if found is None:
         return None
     try:
         if found["version"] == VERSION and all(_good(folder / f"{name}.bin", *f) for name, f in found["files"].items()):
-            facts: dict[str, Any] = found["facts"]
-            return facts
+            return Entry(folder, found["facts"], found["files"])
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         pass
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unrolled.data.compressed import is_packed
+from unrolled.data.table import is_table
 from unrolled.data.text import is_folder, missing
 from unrolled.errors import DataError
 
@@ -58,10 +59,13 @@ def data_files(path: Path, more: Sequence[Path] = ()) -> Files:
 
 
 def wants_cache(path: Path, more: Sequence[Path] = (), *, cache: Path | None = None) -> bool:
-    """Whether to read these through the cache: they are large, or several, or a folder for the cache was named."""
+    """Whether to read these through the cache: large, several, a folder of tables, or a folder for the cache named."""
     if more or cache is not None or _is_pattern(path):
         return True
-    return path.exists() and data_files(path).unpacked >= LARGE
+    if not path.exists():
+        return False
+    files = data_files(path)
+    return files.unpacked >= LARGE or (is_folder(path) and all(map(is_table, files.paths)))
 
 
 def cache_folder(given: Path | None = None) -> Path:

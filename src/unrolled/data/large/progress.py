@@ -23,7 +23,9 @@ class Progress:
             return f"{self.what}: waiting for another process that does it already"
         speed = self.done / 2**20 / max(self.seconds, 1e-9)
         share = self.done / max(1, self.total)
-        return f"{self.what}: {share:4.0%} of {self.total / 2**20:,.0f} MB at {speed:,.0f} MB/s"
+        size = self.total / 2**20
+        shown = f"{size:,.0f}" if size >= 10 else f"{size:.2f}"
+        return f"{self.what}: {share:4.0%} of {shown} MB at {speed:,.0f} MB/s"
 
 
 _listener: ContextVar[Callable[[Progress], None] | None] = ContextVar("unrolled_progress", default=None)

@@ -117,4 +117,5 @@ def _next(stored: Stored, at: int, end: int) -> tuple[str, int]:
 
 def _text(stored: Stored, start: int, stop: int) -> str:
     tokens, values = stored
-    return values[tokens[start:stop]].tobytes().replace(b"\0", b" ").decode("utf-8", "ignore")
+    data: bytes = values[tokens[start:stop]].tobytes()
+    return data.replace(b"\0", b" ").decode("utf-8", "ignore")

@@ -62,15 +62,16 @@ class LargeTexts:
         return (*named, *([DataError(f"and {rest:,} more")] if rest > 0 else []))
 
     @property
-    def units(self) -> int:
-        """Units of text, borders not counted."""
-        begins = self._begins
-        return int(begins[-1]) - 2 * self.documents
+    def characters(self) -> int:
+        """Characters of all texts of the entry, what is held out counted."""
+        found: int = self.entry.facts["characters"]
+        return found
 
     @property
     def fingerprint(self) -> str:
-        """What the texts are: the key of their entry, and where they end."""
-        return hashlib.sha256(f"{self.entry.folder.name} {self.documents} {self.until}".encode()).hexdigest()
+        """What the texts are, wherever they were read from: the content of their entry, and where they end."""
+        content = f"{self.entry.content} {self._tokens} {self.documents} {self.until}"
+        return hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest()
 
     @cached_property
     def _begins(self) -> Ids:
@@ -99,7 +100,7 @@ class LargeTexts:
         keep = total - held_characters(total, fraction, most)
         tail = self._tail(keep)
         coder = self._coder()
-        documents, until = tail.documents, tail.count
+        documents, until = tail.documents, tail.numbers
         ragged = False
         valid = []
         keep -= tail.characters
@@ -176,14 +177,15 @@ class LargeTexts:
         table[[START, END, OTHER]] = borders.before, borders.behind or 0, vocabulary.unknown
         # The number at the cut is the first of what was held out.
         cut = None if until is None or borders.behind is None else (until, borders.behind)
-        return FlatTexts(tokens, table, begins[:-1], np.diff(begins) - (borders.behind is None), cut)
+        ends = borders.behind is not None
+        return FlatTexts(tokens, table, (begins[:-1], np.diff(begins) - (not ends)), ends=ends, cut=cut)
 
 
 class _Tail(NamedTuple):
     """Texts with whether each is a document's beginning; numbers, characters and documents before them."""
 
     texts: list[tuple[str, bool]]
-    count: int
+    numbers: int
     characters: int
     documents: int
 
@@ -191,15 +193,22 @@ class _Tail(NamedTuple):
 class FlatTexts:
     """Documents end to end as ids: `begins` and `sizes` (N,), and the ids at any places."""
 
-    def __init__(self, tokens: Mapped, table: Ids, begins: Ids, sizes: Ids, cut: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, tokens: Mapped, table: Ids, documents: tuple[Ids, Ids], *, ends: bool, cut: tuple[int, int] | None
+    ) -> None:
+        self.begins, self.sizes = documents
+        self._ends = ends
         self._tokens = tokens
         self._table = table
         self._cut = cut
-        self.begins = begins
-        self.sizes = sizes
 
     def __len__(self) -> int:
         return len(self.begins)
+
+    @property
+    def units(self) -> int:
+        """Units of text, borders not counted."""
+        return int(self.sizes.sum()) - len(self) * (1 + self._ends)
 
     def take(self, places: npt.NDArray[np.int64]) -> Ids:
         """The ids at these places, of any shape."""
@@ -211,7 +220,8 @@ class FlatTexts:
 
     def part(self, start: int, stop: int) -> Ids:
         """The ids from one place to another."""
-        return self.take(np.arange(start, stop)[None])[0]
+        found: Ids = self.take(np.arange(start, stop)[None])[0]
+        return found
 
     def __getitem__(self, document: int) -> Ids:
         begin = int(self.begins[document])

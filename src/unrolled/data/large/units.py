@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from unrolled.data.vocabulary.word import split_words
 START, END, OTHER, FIRST = 0, 1, 2, 3
 # So many different words are told apart, which bounds the memory; those that appear later are one unknown word.
 MOST_WORDS = 2**22
+_REMEMBERED = 2**20
 
 Codes = npt.NDArray[np.integer[Any]]
 
@@ -65,11 +67,10 @@ class TableCoder(Coder):
         if self._lowercase:
             texts = [text.lower() for text in texts]
         values = self._values(texts[0] if len(texts) == 1 else "".join(texts))
-        codes = self._table[values]
-        unknown = codes == 0
-        if unknown.any():
-            self._learn(np.unique(values[unknown]))
-            codes = self._table[values]
+        codes = self._table.take(values)
+        if len(codes) and not codes.min():
+            self._learn(np.unique(values[codes == 0]))
+            codes = self._table.take(values)
         sizes = [len(values)] if len(texts) == 1 else [len(self._values(text)) for text in texts]
         return codes, np.array(sizes, dtype=np.int64)
 
@@ -89,11 +90,11 @@ class TableCoder(Coder):
 
 
 class DictionaryCoder(Coder):
-    """Words or symbols, one by one."""
+    """Words or symbols: each is looked up by its text."""
 
     def __init__(self, split: Callable[[str], list[str]], *, gap: str, lowercase: bool = False) -> None:
-        self._split = split
         self._numbers = _Numbers()
+        self._parts = _Parts(split, self._numbers)
         self._lowercase = lowercase
         self.gap = gap
 
@@ -103,10 +104,8 @@ class DictionaryCoder(Coder):
     def code(self, texts: Sequence[str]) -> tuple[Codes, Ids]:
         if self._lowercase:
             texts = [text.lower() for text in texts]
-        words = [self._split(text) for text in texts]
-        sizes = np.array([len(part) for part in words], dtype=np.int64)
-        found = (number for part in words for number in map(self._numbers.__getitem__, part))
-        return np.fromiter(found, dtype=np.int64, count=int(sizes.sum())), sizes
+        found = [np.fromiter(self._parts.numbers(text), dtype=np.int64) for text in texts]
+        return np.concatenate(found), np.array([len(part) for part in found], dtype=np.int64)
 
     def tokens(self) -> list[str]:
         return list(self._numbers)
@@ -114,6 +113,29 @@ class DictionaryCoder(Coder):
     def load(self, tokens: Sequence[str]) -> None:
         for token in tokens:
             _ = self._numbers[token]
+
+
+class _Parts(dict[str, tuple[int, ...]]):
+    """The numbers of what stands between white space, which no unit crosses; the commonest are found at once."""
+
+    def __init__(self, split: Callable[[str], list[str]], numbers: _Numbers) -> None:
+        super().__init__()
+        self._split = split
+        self._numbers = numbers
+
+    def numbers(self, text: str) -> Iterator[int]:
+        if self._split is split_symbols:
+            return map(self._numbers.__getitem__, split_symbols(text))
+        if len(self) > _REMEMBERED:
+            self.clear()
+        # A line break is a token too; the sign for it occurs in no text.
+        return chain.from_iterable(map(self.__getitem__, text.replace("\n", " \0 ").split()))
+
+    def __missing__(self, part: str) -> tuple[int, ...]:
+        units = self._split("\n" if part == "\0" else part)
+        found = tuple([self._numbers[unit] for unit in units])
+        self[part] = found
+        return found
 
 
 class _Numbers(dict[str, int]):

@@ -30,6 +30,7 @@ class Common:
     """Which run: its data, its folder, its limits. The same for every task."""
 
     data: Path | None = option(None, "training file or folder", positional=True)
+    more: tuple[Path, ...] = option((), "further training files, read after the first (language)", positional=True)
     out: Path | None = option(None, "run folder to write; default: the next free runs/TASK-NNN")
     valid: Path | None = option(None, "validation file; default: a part of the training data is held out")
     test: Path | None = option(None, "test file, measured once at the end")
@@ -41,6 +42,9 @@ class Common:
     resume: bool = option(False, "go on with the run in --out; only time, epochs, device and threads may change")
     from_run: Path | None = option(None, "start from another run's weights", name="from")
     group: str | None = option(None, "column whose rows with one value never part between training and validation")
+    cache: Path | None = option(
+        None, "folder for large text, encoded once; default: ~/.cache/unrolled/data for 64 MB or more"
+    )
     checkpoint_every: str = option("1m", "time or steps between two checkpoints, such as 5m or 500steps", later=True)
     keep: int = option(2, "checkpoints kept", later=True)
     memory: str = option(
@@ -60,7 +64,7 @@ class Common:
         parse_interval(self.checkpoint_every)
 
 
-RESUMABLE = ("max_time", "epochs", "device", "threads", "resume", "checkpoint_every", "keep")
+RESUMABLE = ("max_time", "epochs", "device", "threads", "resume", "checkpoint_every", "keep", "cache")
 
 
 @dataclass(kw_only=True)
@@ -94,7 +98,9 @@ class NetworkOptions:
     ema: float = option(0.0, "factor of a moving average of the weights, which is then what is kept; 0: none")
     patience: int = option(0, "evaluations without gain before stopping early; 0: never")
     settle: float = option(0.0, "share of the training before which the best weights are provisional")
-    validation: float = option(0.1, "share of the data held out where no validation file is given")
+    validation: float = option(
+        0.1, "share of the data held out where no validation file is given; of text at most 2,000,000 characters"
+    )
 
 
 @dataclass(kw_only=True)
