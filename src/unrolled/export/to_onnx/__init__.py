@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -100,10 +100,8 @@ def _layer(what: Recurrent, out: Path, *, int8: bool, data: str | Path | None, n
 
 
 def _metrics(model: TaskModel[Any], data: Path) -> dict[str, float]:
-    """What `evaluate` measures, the numbers alone."""
-    found: Mapping[str, Any] = model.evaluate(data)
-    found = found.get("metrics", found)
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    """What `evaluate` measures, but for tables and counts."""
+    return {name: value for name, value in model.evaluate(data).items() if isinstance(value, float)}
 
 
 def _size(package: Package) -> int:
