@@ -116,7 +116,7 @@ def test_two_biases_of_a_gru_are_told_from_the_kernel_of_a_next_layer() -> None:
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        (ur.cells.PeepholeLSTM(), "no layer with the equations of PeepholeLSTM"),
+        (ur.cells.PeepholeLSTM(), "no cell with the equations of PeepholeLSTM"),
         (ur.cells.ProjectedLSTM(), "no layer with the equations of ProjectedLSTM"),
         (ur.cells.UGRNN(), "Keras has no cell with the equations of UGRNN"),
     ],

@@ -189,7 +189,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
-        (lambda: ur.Recurrent(ur.cells.SLSTM(), 3, 4), "ONNX has no cell with the equations of SLSTM"),
+        (lambda: ur.Recurrent(ur.cells.SLSTM(), 3, 4), "no node of ONNX has the equations of SLSTM"),
         (lambda: ur.Recurrent(ur.cells.ProjectedLSTM(), 3, 4), "no node of ONNX has the equations of ProjectedLSTM"),
         (lambda: ur.Recurrent(ur.cells.GRU(), 4, 4, structure=ur.Structure(residual=True)), "residual sums"),
     ],

@@ -38,7 +38,7 @@ def to_flax(layer: Recurrent, *, api: str = "linen") -> list[dict[str, Any]]:
     if api not in _APIS:
         raise ArgumentError(f"api is {api!r}, but Flax has 'linen' and 'nnx'.")
     kind, library = layer_kind(layer, "Flax"), _APIS[api]
-    if kind.name not in _DENSE.values() or kind.peepholes or kind.projection:
+    if kind.name not in _DENSE.values() or kind.projection:
         raise ArgumentError(
             f"Flax has no cell with the equations of {layer.program.name}, but LSTMCell, GRUCell (reset after the "
             "product) and SimpleCell; export the layer to ONNX instead."

@@ -36,7 +36,7 @@ def to_keras(layer: Recurrent) -> list[np.ndarray]:
     Raises ArgumentError for a cell or a layer that Keras does not have.
     """
     kind = layer_kind(layer, "Keras")
-    if kind.peepholes or kind.projection or kind.activation not in ("tanh", "sigmoid", "relu", "softplus", "softsign"):
+    if kind.projection or kind.activation not in ("tanh", "sigmoid", "relu", "softplus", "softsign"):
         raise ArgumentError(
             f"Keras has no layer with the equations of {layer.program.name}, but LSTM, GRU and SimpleRNN; "
             "export the layer to ONNX instead."

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from unrolled.cell import ACTIVATIONS, Cell, Node, Program, correspondence, trace
-from unrolled.cells import GRU, LSTM, Elman, GRUResetBefore, PeepholeLSTM, ProjectedLSTM
+from unrolled.cells import GRU, LSTM, Elman, GRUResetBefore, ProjectedLSTM
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,14 @@ class Kind:
     gates: dict[str, str] = field(hash=False)
     activation: str = "tanh"
     projection: str | None = None
-    peepholes: bool = False
 
 
 @lru_cache(maxsize=256)
 def kind_of(program: Program) -> Kind | None:
-    """What a program is in evaluation, whatever its gates and states are called; None where no other library has it."""
+    """What a program is in evaluation, whatever its gates and states are called; None where it is none of them."""
     plain = without_dropout(program)
     if plain.noise:
         return None
-    if replace(plain, bias=True) == trace(PeepholeLSTM()):
-        return Kind("LSTM", {gate: gate for gate in plain.gates}, peepholes=True)
     for name, cell, activation in _patterns():
         pattern = trace(cell)
         found = correspondence(plain, pattern)

@@ -14,7 +14,7 @@ from unrolled.export.to_onnx.graph import library
 from unrolled.export.to_onnx.native import native
 from unrolled.export.to_onnx.recurrent import evaluated, node_weights
 from unrolled.export.weights.onnx_node import DIRECTIONS, INPUTS, Node, node_attributes, read_node
-from unrolled.export.weights.stacked import Stacked, layer_kind, recurrent
+from unrolled.export.weights.stacked import Stacked, check_plain, recurrent
 from unrolled.layers import Recurrent
 
 KINDS = ("RNN", "GRU", "LSTM")
@@ -28,9 +28,9 @@ def to_onnx_weights(layer: Recurrent) -> list[dict[str, Any]]:
     Beside them "op_type" and "attributes", as `onnx.helper.make_node(op_type, inputs, outputs, **attributes)` takes
     them. Raises ArgumentError for a cell that is none of ONNX's nodes, which `ur.export.onnx` writes as a Scan.
     """
+    check_plain(layer, "ONNX")
     found = native(evaluated(layer.program))
-    if found is None or layer.structure.residual or layer.regularisation.layer_norm:
-        layer_kind(layer, "ONNX")
+    if found is None:
         raise ArgumentError(f"no node of ONNX has the equations of {layer.program.name}; write it with export.onnx.")
     nodes = []
     for one in layer.stack:

@@ -33,7 +33,7 @@ def to_torch(layer: Recurrent) -> dict[str, Tensor]:
     same; the second bias is zero where ours is one. Raises ArgumentError for a layer that torch does not have.
     """
     kind = layer_kind(layer, "torch")
-    if kind.name not in _KINDS.values() or kind.peepholes or kind.activation not in ("tanh", "relu"):
+    if kind.name not in _KINDS.values() or kind.activation not in ("tanh", "relu"):
         raise ArgumentError(
             f"torch has no layer with the equations of {layer.program.name}, but LSTM, GRU that resets after the "
             "product, and RNN with tanh or relu; export the layer to ONNX instead."

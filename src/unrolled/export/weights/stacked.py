@@ -14,7 +14,7 @@ from unrolled.cell import Initial, Program, trace
 from unrolled.cell.layouts import Layout
 from unrolled.cells import LSTM, ProjectedLSTM
 from unrolled.errors import ArgumentError
-from unrolled.export.weights.kinds import Kind, kind_of
+from unrolled.export.weights.kinds import Kind, kind_of, without_dropout
 from unrolled.layers import Recurrent, Structure
 
 
@@ -35,21 +35,27 @@ class Stacked:
 
 def layer_kind(layer: Recurrent, library: str) -> Kind:
     """What the cell of a layer is elsewhere; ArgumentError where the library has no place for it or for the rest."""
+    check_plain(layer, library)
     kind = kind_of(layer.program)
     if kind is None:
         raise ArgumentError(
             f"{library} has no cell with the equations of {layer.program.name}, only LSTM, GRU and plain networks; "
             "export the layer to ONNX instead."
         )
+    return kind
+
+
+def check_plain(layer: Recurrent, library: str) -> None:
+    """ArgumentError where there is more to a layer than its cells."""
     extras = {
         "a learned start": layer.structure.learned_start,
         "layer normalisation": layer.regularisation.layer_norm,
         "residual sums": layer.structure.residual,
+        "zoneout": bool(without_dropout(layer.program).noise),
     }
     for extra, there in extras.items():
         if there:
             raise ArgumentError(f"the layer has {extra}, for which the weights of a {library} layer have no place.")
-    return kind
 
 
 def stacked(layer: Recurrent, layout: Layout, library: str) -> list[list[Stacked]]:
@@ -86,8 +92,7 @@ def _stacked(direction: Any, kind: Kind, layout: Layout, library: str) -> Stacke
         torch.cat([U[gate] for gate in order]),
         inputs,
         recurrent,
-        {gate: named[f"vectors.peep_{gate}"] for gate in layout.peepholes} if kind.peepholes else {},
-        named[f"products.{kind.projection}"] if kind.projection else None,
+        projection=named[f"products.{kind.projection}"] if kind.projection else None,
     )
 
 
