@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from serve.serving import TEXTS, Client, ask, classifier, language, served, serving, until
+from unrolled.errors import RunError
 from unrolled.serve.limits import Limits
 from unrolled.serve.store import Store
 
@@ -275,6 +276,34 @@ def test_a_restarted_server_goes_on_with_what_was_saved(tmp_path: Path) -> None:
     assert not list((tmp_path / "saved").iterdir())
     with serving(served(story=language()), store=store) as client:
         assert client.get(f"/sessions/{name}").status == 404
+
+
+def test_saving_while_parts_come_disturbs_nobody(tmp_path: Path) -> None:
+    store = Store(tmp_path / "saved", keep=100, most=10)
+    text = (TEXTS[0] * 9)[:300]
+    with serving(served(moods=classifier()), store=store, save_every=0.001) as client:
+        with client.socket("/stream") as socket:
+            name = json.loads(socket.recv(timeout=20))["session"]
+            pushed = [ask(socket, {"push": letter}) for letter in text]
+            assert (tmp_path / "saved" / f"{name}.session").exists()
+            last = ask(socket, {"finish": True})
+        assert [reply.get("answer") for reply in [*pushed, last]] == offline(text)
+    assert not list((tmp_path / "saved").iterdir())  # what is finished is not kept
+
+
+def test_a_disk_that_refuses_is_logged_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "saved", keep=100, most=10)
+    tried: list[str] = []
+
+    def full(name: str, saved: Any) -> None:
+        tried.append(name)
+        raise RunError("a stream could not be saved (No space left on device); make room")
+
+    monkeypatch.setattr(store, "save", full)
+    with serving(served(moods=classifier()), store=store, save_every=0.01) as client:
+        name = client.post("/sessions").json["session"]
+        assert until(lambda: name in tried)
+        assert client.post(f"/sessions/{name}/push", {"push": "red"}).json["step"] == 3
 
 
 def test_without_a_folder_a_stopped_server_forgets_and_says_so() -> None:

@@ -222,7 +222,8 @@ def _transcribe(model: TranscribeTask) -> Intake:
 
     if isinstance(signal, Sound):
         told = {"rate": signal.rate, "step_seconds": 1 / _STEPS_A_SECOND}
-        return Intake("sound", intake.samples(_STEPS_A_SECOND / signal.rate, signal.mel), read, _SOUNDS, told)
+        parse = intake.samples(_STEPS_A_SECOND / signal.rate, signal.mel)
+        return Intake("sound", parse, read, _SOUNDS, told, [0.0, 0.1, 0.2, 0.1, 0.0, -0.1, -0.2, -0.1])
     if signal.kind == "strokes":
         points = [[[0, 0], [4, 9], [8, 0]], [[2, 4], [6, 4]]]
         return Intake("strokes", intake.strokes, read, signal.suffixes, {}, points)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from unrolled.errors import RunError, UnrolledError
+from unrolled.errors import UnrolledError
 from unrolled.serve.limits import Limits
 from unrolled.serve.logs import event
 from unrolled.serve.messages import dump
@@ -45,6 +45,7 @@ class Session:
     count: int = 0
     events: deque[tuple[int, str, bytes]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED), repr=False)
     more: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    disk: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @property
     def over(self) -> bool:
@@ -184,7 +185,8 @@ class Sessions:
         self._metrics.ended.add(how=how)
         if self._store is not None:
             store = self._store
-            await self._work.whole(lambda: store.remove(session.name))
+            async with session.disk:  # what is written now must not outlive it
+                await self._work.whole(lambda: store.remove(session.name))
 
     def _check(self, session: Session) -> None:
         if session.ended or session.finished:
@@ -220,12 +222,10 @@ class Sessions:
         """Save what was read since the last time, and let go of streams that nobody used for too long."""
         now = time.monotonic()
         for session in list(self._open.values()):
-            if session.busy or session.name not in self._open:
-                continue
-            idle = not session.attached and now - session.used > self._limits.idle_time
             saved = await self._save(session)
             # It may have been used while it was saved.
-            if idle and now - session.used > self._limits.idle_time and (saved or self._store is None):
+            unused = not session.busy and not session.attached and session.saved_steps in (-1, session.steps)
+            if unused and now - session.used > self._limits.idle_time and (saved or self._store is None):
                 self._let_go(session, "saved" if saved else "idle")
         if self._store is not None:
             await self._work.whole(self._store.prune)
@@ -244,16 +244,17 @@ class Sessions:
         if store is None:
             return False
         try:
-            used = session.used
-            with session.alone():
-                state = await self._step(session.stream.state, session)
-                steps = session.steps
+            async with session.disk:
+                if session.ended:
+                    return False
+                # In the thread of the streams, so between two parts and never within one.
+                state, steps = await self._step(lambda: (session.stream.state(), session.stream.steps))
                 saved = Saved(session.served.name, session.owner, state)
                 await self._work.whole(lambda: store.save(session.name, saved))
-            session.saved_steps, session.used = steps, used
-        except (RunError, Refusal) as error:
-            event("session not saved", error=error)
+        except Exception as error:  # noqa: BLE001 - the others are to be saved all the same
+            event("session not saved", level=40, error=error)
             return False
+        session.saved_steps = steps
         return True
 
     async def stop(self) -> int:
