@@ -147,7 +147,7 @@ def test_what_a_stream_cannot_have_is_refused() -> None:
     with pytest.raises(ArgumentError, match="and this run was trained without times; leave it out"):
         forecaster(SERIES).stream(start="2024-01-01")
     known = RNG.normal(size=(T + 4, 1))
-    with pytest.raises(ArgumentError, match="this run needs known ahead of time, which a stream does not have"):
+    with pytest.raises(ArgumentError, match="this run needs known ahead of time, which a stream has not"):
         forecaster(SERIES, known=known).stream()
     with pytest.raises(ArgumentError, match=r"has the shape \(1, 3\), and this stream reads rows \(N, 2\)"):
         forecaster(SERIES).stream().push([[1.0, 2.0, 3.0]])

@@ -21,6 +21,7 @@ HELP = "Recurrent neural networks for sequences: train on a file, then put the r
 COMMANDS = {
     "train": "Train a model on a file and write a run folder.",
     "predict": "Answer for a text, a file or standard input.",
+    "stream": "Answer while one input is arriving, line by line; stop, and go on later.",
     "evaluate": "Measure a run on a labelled file or a text.",
     "generate": "Let a language model write, character by character.",
     "complete": "List the likeliest next units with their probabilities.",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +11,9 @@ from cyclopts import Parameter
 
 from unrolled.cli.evaluate import metric_lines
 from unrolled.cli.output import Flag, Output
+from unrolled.cli.parts import signal_parts
 from unrolled.cli.runs import Row, Run, open_as
-from unrolled.errors import DataError, UsageError
+from unrolled.errors import UsageError
 
 if TYPE_CHECKING:
     from unrolled.data.arrays import Numbers
@@ -29,8 +27,6 @@ Source = Annotated[
         allow_leading_hyphen=True,
     ),
 ]
-# Samples of sound, columns or steps that are read from a file at once when it is to be seen as a stream.
-_SECONDS, _STEPS = 0.25, 16
 
 
 @Parameter(name="*")
@@ -148,7 +144,7 @@ def _stream(model: TranscribeTask, source: str, searching: Searching, output: Ou
     rows: list[Row] = []
     places = 0 if model.signal.seconds(1) is None else 2
     steps, before = 0.0, ""
-    for length, part in _parts(model, source):
+    for length, part in signal_parts(model, source):
         steps += length
         text = stream.push(part)["text"]
         if text != before:
@@ -158,54 +154,3 @@ def _stream(model: TranscribeTask, source: str, searching: Searching, output: Ou
         before = text
     text = stream.finish()["text"]
     output.result({"text": text, "parts": rows}, f"     end  {text}")
-
-
-def _parts(model: TranscribeTask, source: str) -> Iterator[tuple[float, Numbers]]:
-    """The signal part by part: how long it is, in seconds of sound, else in steps, and the numbers."""
-    from unrolled.data.audio import read_sound
-    from unrolled.data.signals import Sound, Strokes
-
-    signal = model.signal
-    if isinstance(signal, Sound):
-        size = round(_SECONDS * signal.rate)
-        whole = _pipe_sound(size) if source == "-" else _cut(read_sound(source, signal.rate)[0], size)
-        yield from ((len(part) / signal.rate, part) for part in whole)
-        return
-    if source == "-":
-        if not isinstance(signal, Strokes):
-            raise UsageError(f"a run of {signal.kind} cannot read standard input; give a file.")
-        parts = _pipe_strokes()
-    else:
-        found = model.read_samples(Path(source)).samples
-        if len(found) > 1:
-            raise UsageError(f"{source} holds {len(found)} samples, and a stream is one; give a file with one.")
-        parts = _strokes(found[0]) if isinstance(signal, Strokes) else _cut(found[0], _STEPS)
-    yield from ((float(len(part)), part) for part in parts)
-
-
-def _cut(values: Numbers, size: int) -> Iterator[Numbers]:
-    return (values[start : start + size] for start in range(0, len(values), size))
-
-
-def _strokes(points: Numbers) -> Iterator[Numbers]:
-    begins = [*points[:, 2].nonzero()[0].tolist(), len(points)]
-    return (points[start:end] for start, end in pairwise(begins))
-
-
-def _pipe_sound(size: int) -> Iterator[Numbers]:
-    import numpy as np
-
-    while data := sys.stdin.buffer.read(2 * size):
-        yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768)
-
-
-def _pipe_strokes() -> Iterator[Numbers]:
-    from unrolled.data.strokes import points_of
-
-    for row, line in enumerate(sys.stdin, 1):
-        if line.strip():
-            try:
-                value = json.loads(line)
-            except ValueError:
-                raise DataError("the line is not JSON; write [[x, y], ...]", "standard input", row) from None
-            yield points_of(value, Path("standard input"), row)

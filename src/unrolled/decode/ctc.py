@@ -182,7 +182,7 @@ class PrefixBeam:
     def _read_again(self) -> dict[tuple[int, ...], tuple[npt.NDArray[np.float64], Any]]:
         """What is added for each next symbol, and the companion's state, of every prefix and all that lead to it."""
         first = self._extra if self._extra is not None else np.zeros((0, 0))
-        known = {(): (first[0], self._states[0])}
+        known: dict[tuple[int, ...], tuple[npt.NDArray[np.float64], Any]] = {(): (first[0], self._states[0])}
         for length in range(1, 1 + max(map(len, self._prefixes))):
             new = sorted({prefix[:length] for prefix in self._prefixes if len(prefix) >= length})
             scores = np.full((len(new), first.shape[1]), self.bonus)

@@ -45,9 +45,9 @@ def forecast_stream(model: ForecastTask, choices: Mapping[str, Any]) -> Running:
 def window_of(reading: Reading, shape: ForecastShape, levels: tuple[float, ...], choices: ForecastChoices) -> Window:
     """What the forecaster reads of the series that the choices name. Raises ArgumentError."""
     if reading.known is not None:
-        names = ", ".join(reading.layout.known)
+        needed = ", ".join(reading.layout.known)
         raise ArgumentError(
-            f"this run needs {names} ahead of time, which a stream does not have; use predict with a file that has them"
+            f"this run needs {needed} ahead of time, which a stream has not; use predict with a file that has them"
         )
     start = _start(reading.step, choices.start)
     if reading.calendar and start is None:

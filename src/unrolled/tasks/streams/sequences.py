@@ -129,15 +129,14 @@ class UnitNetwork(TorchNetwork):
         super().__init__(features, module.recurrent, outputs)
         self.embedding = module.embedding.weight.detach()
         # A product of rows is all that a plain output layer is.
-        plain = isinstance(module.output, Output) and module.project is None
-        self.last = (module.output.weight, module.output.bias) if plain else None
+        self.last = module.output if isinstance(module.output, Output) and module.project is None else None
 
     def read(self, steps: Ids) -> Numbers:
-        bound = self.bound
-        if len(steps) != 1 or self.last is None or bound is None or not bound.ready:
+        bound, last = self.bound, self.last
+        if len(steps) != 1 or last is None or bound is None or not bound.ready:
             return super().read(steps)
         with torch.no_grad():
             unit = int(steps[0])
             y, self.state = bound(self.embedding[unit : unit + 1], self.state)
-            found: Numbers = functional.linear(y, *self.last).numpy()
+            found: Numbers = functional.linear(y, last.weight, last.bias).numpy()
         return found
