@@ -37,7 +37,7 @@ def small_model(task: str, data: Path, **options: Any) -> Any:
             parameter.add_(0.2 * torch.randn_like(parameter))
         for name, buffer in model.module.named_buffers():
             if name.endswith(("running_mean", "running_var")):
-                buffer.add_(torch.rand_like(buffer))
+                buffer.add_(0.1 * torch.rand_like(buffer))
     model.module.eval()
     return model
 

@@ -13,7 +13,7 @@ class Convolutions(nn.Module):
     """`layers` times h_t = relu(norm(sum_k W_k x_{st + k - (K - 1) / 2})), s the stride: (B, T, F) -> (B, T', C).
 
     `front(x, lengths)` gives outputs and their lengths; a layer makes ceil(length / stride) steps of a sequence, and
-    what is past a sequence's end stays zero. The norm brings each channel to mean 0 and deviation 1 over the true steps
+    what is past a sequence's end is read as zero and stays zero. The norm brings each channel to mean 0 and deviation 1 over the true steps
     of a batch, in evaluation by the averages of training (Ioffe and Szegedy 2015), so that padding changes nothing.
     Convolutions in front of recurrent layers: Sainath et al. 2015 (sound), Quang and Xie 2016 (DNA), Karim et al. 2018
     (series). Raises ArgumentError for an even kernel and sizes below 1.
@@ -36,6 +36,8 @@ class Convolutions(nn.Module):
         self.output_size = channels
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        # What lies past a sequence's end may be anything, such as the vector of the unit that fills up a text.
+        x = x.where(valid(lengths, x.shape[1])[..., None], 0)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             lengths = (lengths + self.stride - 1) // self.stride
             found = convolution(x.transpose(1, 2)).transpose(1, 2)

@@ -77,6 +77,7 @@ def output(g: Graph, features: Value, layer: Any, name: str, *, tied: str | None
 
 def convolutions(g: Graph, x: Value, lengths: Value, front: Convolutions, name: str) -> tuple[Value, Value]:
     """`Convolutions`: x (B, T, F), lengths -> (B, T', C), lengths."""
+    x = kept(inside(lengths, x.size(1)).unsqueeze(2), x)
     layers: Any = zip(front.convolutions, front.norms, strict=True)
     for i, (layer, norm) in enumerate(layers):
         lengths = fewer(lengths, front.stride)
@@ -155,6 +156,8 @@ def regions(g: Graph, images: Value, encoder: ImageEncoder, name: str) -> Value:
         x = _convolution(g, x, stage.halve, f"{name}.stages.{i}.halve")
         for k, block in enumerate(stage.blocks):
             x = x + _convolution(g, x, block, f"{name}.stages.{i}.blocks.{k}")
+    if encoder.around > 1:
+        x = g.add("MaxPool", x, kernel_shape=[encoder.around] * 2, pads=[encoder.around // 2] * 4)
     placed = _conv2d(g, g.add("Concat", x, _coordinates(g, x), axis=1), encoder.place, f"{name}.place")
     return placed.reshape(0, encoder.output_size, -1).transpose(0, 2, 1)
 
