@@ -66,6 +66,13 @@ def test_the_loss_is_cross_entropy_within_the_lengths(images: torch.Tensor, ids:
     torch.testing.assert_close(model.loss(view, ids, changed, lengths), expected)
 
 
+def test_where_a_region_lies_weighs_as_much_as_what_is_seen_there() -> None:
+    encoder = network().encoder
+    assert encoder is not None
+    seen, placed = encoder.place.weight.detach().flatten(1).split((16, 2), 1)
+    assert placed.norm() > seen.norm()
+
+
 def test_every_weight_learns(images: torch.Tensor, ids: torch.Tensor) -> None:
     model = network(dropout=0.1).train()
     model.loss(model.look(images), ids, ids.roll(1, 1), torch.tensor([6, 5, 6])).backward()

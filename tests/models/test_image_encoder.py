@@ -63,3 +63,21 @@ def test_other_inputs_are_refused(images: torch.Tensor) -> None:
 def test_widths_are_checked(channels: tuple[int, ...]) -> None:
     with pytest.raises(ArgumentError, match="give multiples of 8"):
         ImageEncoder(channels)
+
+
+def test_a_region_has_the_largest_values_around_it() -> None:
+    torch.manual_seed(0)
+    alone, around = ImageEncoder((8,), blocks=0), ImageEncoder((8,), blocks=0, around=3)
+    around.load_state_dict(alone.state_dict())
+    for encoder in (alone, around):
+        encoder.place = torch.nn.Identity()
+    images = torch.rand(2, 3, 8, 12)
+    seen, found = (encoder(images)[..., :8].unflatten(1, (4, 6)) for encoder in (alone, around))
+    torch.testing.assert_close(found[:, 1, 2], seen[:, 0:3, 1:4].amax((1, 2)))
+    torch.testing.assert_close(found[:, 0, 5], seen[:, 0:2, 4:6].amax((1, 2)))
+
+
+@pytest.mark.parametrize("around", [0, 2])
+def test_a_region_must_be_in_the_middle(around: int) -> None:
+    with pytest.raises(ArgumentError, match="no region in its middle; give an odd number"):
+        ImageEncoder((8,), around=around)

@@ -20,6 +20,7 @@ from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks import TASKS, Common, open_run
 from unrolled.tasks.caption import CaptionTask
 from unrolled.tasks.events import Duplicates, Event, Skipped, Split
+from unrolled.tasks.pictures import Pictures
 from unrolled.tasks.training import RunResult
 
 pytest.importorskip("PIL")
@@ -51,7 +52,7 @@ def train(table: Path, out: Path | None, notify: Any = None, **more: Any) -> Run
 @pytest.fixture(scope="module")
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "caption"
-    train(table, out, epochs=20)
+    train(table, out, epochs=60, learning_rate=0.01)
     return out
 
 
@@ -95,8 +96,6 @@ def test_answers_do_not_depend_on_the_batch(model: CaptionTask) -> None:
 
 def test_the_log_probability_is_that_of_the_whole_caption(model: CaptionTask) -> None:
     pixels = np.stack([drawing(random.Random(seed))[0] for seed in range(4)])
-    from unrolled.tasks.pictures import Pictures
-
     for picture in pixels:
         (found,) = model.describe(picture[None])[0]
         given = Pictures(picture[None], [(found.text,)], [Path("x")])
@@ -124,6 +123,14 @@ def test_several_captions_of_a_picture_are_all_learnt(table: Path, tmp_path: Pat
     view = model._look(batch)
     expected = model.module.loss(view, batch.ids, batch.targets, batch.lengths)
     torch.testing.assert_close(model.loss(batch, None).loss, expected)
+
+
+def test_a_batch_has_captions_of_every_length(model: CaptionTask) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+    captions = [("a small red block left of a large blue block" if k < 32 else "a block",) for k in range(64)]
+    batches = list(model.batches(Pictures(pixels, captions, [Path("x")] * 64), 16, 0).epoch(0))
+    assert len(batches) == 4
+    assert all(len(batch.lengths.unique()) == 2 for batch in batches)
 
 
 def test_what_is_known_is_told_and_groups_stay_together(table: Path, tmp_path: Path) -> None:
@@ -232,7 +239,12 @@ def test_cells_layers_attention_and_units_are_options(table: Path, tmp_path: Pat
         ("sight", {}, "how the network looks at pictures"),
         (
             "sight",
-            {"channels": [10**9], "blocks": 0, "attention": "additive", "features": None},
+            {"channels": [10**9], "blocks": 0, "attention": "additive", "features": None, "around": 3},
+            "how the network looks",
+        ),
+        (
+            "sight",
+            {"channels": [8, 16], "blocks": 0, "attention": "additive", "features": None, "around": 2},
             "how the network looks",
         ),
         ("reader", {"image": 3}, "how pictures are read"),

@@ -67,6 +67,9 @@ class CaptionNetwork(nn.Module):
             raise ArgumentError("pictures are read by an encoder or given as features; give one of the two.")
         embedding, hidden = recurrent.input_size, recurrent.output_size
         self.encoder = encoder
+        if encoder is not None:
+            # Two of many inputs would be lost among the others, and a word could not ask for a place.
+            nn.init.normal_(encoder.place.weight.data[:, -2:], std=0.5)
         self.region_size = width
         self.dropout = dropout
         self.norm = nn.LayerNorm(width)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from unrolled.errors import ArgumentError
 
@@ -18,20 +19,25 @@ class ImageEncoder(nn.Module):
 
     Each of `channels` is a stage: a 3 x 3 convolution with stride 2, then `blocks` residual ones (He et al. 2016), all
     with group normalisation (Wu and He 2018), so that a picture's answer does not depend on its batch. Every region
-    then learns where it lies from its coordinates in [-1, 1] (Liu et al. 2018). R is H / 2^stages x W / 2^stages,
-    rounded up, and C is `output_size`. H and W may differ from call to call.
+    then takes the largest value of each channel among the `around` x `around` regions of which it is the middle (an odd
+    number), so that what covers several is seen whole from one, and learns where it lies from its coordinates in
+    [-1, 1] (Liu et al. 2018). R is H / 2^stages x W / 2^stages, rounded up, and C is `output_size`. H and W may differ
+    from call to call.
 
-    Raises ArgumentError for channels that are no multiples of 8 and for an input of another shape or type.
+    Raises ArgumentError for channels that are no multiples of 8, an even `around`, and inputs of another shape or type.
     """
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 128), blocks: int = 1) -> None:
+    def __init__(self, channels: Sequence[int] = (32, 64, 128), blocks: int = 1, *, around: int = 1) -> None:
         super().__init__()
         if not channels or any(width < 1 or width % _GROUPS for width in channels) or blocks < 0:
             raise ArgumentError(
                 f"channels={tuple(channels)} with blocks={blocks} make no encoder; "
                 f"give multiples of {_GROUPS} and 0 blocks or more"
             )
+        if around < 1 or around % 2 == 0:
+            raise ArgumentError(f"around={around} has no region in its middle; give an odd number")
         self.output_size = channels[-1]
+        self.around = around
         self.stages = nn.ModuleList(_Stage(a, b, blocks) for a, b in pairwise((3, *channels)))
         self.place = nn.Conv2d(self.output_size + 2, self.output_size, 1)
 
@@ -50,6 +56,8 @@ class ImageEncoder(nn.Module):
         found = (2 * images - 1).contiguous(memory_format=torch.channels_last)
         for stage in self.stages:
             found = stage(found)
+        if self.around > 1:
+            found = functional.max_pool2d(found, self.around, 1, self.around // 2)
         placed: Tensor = self.place(torch.cat((found, _coordinates(found)), 1))
         return placed.flatten(2).transpose(1, 2)
 

@@ -36,7 +36,7 @@ class Network:
         self.encoder = None
         width = sight.features
         if width is None:
-            self.encoder = ImageEncoder(sight.channels, sight.blocks, weights.under("encoder"))
+            self.encoder = ImageEncoder(sight.channels, sight.blocks, weights.under("encoder"), around=sight.around)
             width = self.encoder.output_size
         self.norm = LayerNorm(width, weights.under("norm"))
         self.whole = Linear(width, plan.inputs, weights.under("whole"))

@@ -20,12 +20,13 @@ _FRAME_CHANNELS = (16, 32, 64, 64)
 class ImageEncoder:
     """Pictures (B, H, W, 3) in [0, 1] -> a vector for each region, (B, R, C), rows of the picture first."""
 
-    def __init__(self, channels: Sequence[int], blocks: int, weights: Weights) -> None:
+    def __init__(self, channels: Sequence[int], blocks: int, weights: Weights, *, around: int = 1) -> None:
         self.stages = [
             _Stage(a, b, blocks, weights.under(f"stages.{place}"))
             for place, (a, b) in enumerate(pairwise((3, *channels)))
         ]
         self.output_size = channels[-1]
+        self.around = around
         self.place = weights.take("place.weight", self.output_size, self.output_size + 2, 1, 1)[:, :, 0, 0]
         self.offset = weights.take("place.bias", self.output_size)
 
@@ -38,11 +39,20 @@ class ImageEncoder:
         found = 2 * images - 1
         for stage in self.stages:
             found = stage(found)
+        found = _largest_around(found, self.around)
         rows, height, width, _ = found.shape
         sides = [((2 * np.arange(n) + 1) / n - 1).astype(np.float32) for n in (height, width)]
         places = np.stack(np.meshgrid(*sides, indexing="ij"), 2)
         whole = np.concatenate((found, np.broadcast_to(places, (rows, height, width, 2))), 3)
         return (whole @ self.place.T + self.offset).reshape(rows, height * width, -1)
+
+
+def _largest_around(x: Array, side: int) -> Array:
+    """(B, H, W, C): of each channel the largest value in the `side` x `side` regions around each."""
+    edge = side // 2
+    padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)), constant_values=-np.inf)
+    found: Array = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (1, 2)).max((4, 5))
+    return found
 
 
 class FrameEncoder:

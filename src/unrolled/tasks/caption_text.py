@@ -37,18 +37,23 @@ class Caption:
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """How the network looks: its own encoder's stages, or the width of regions that come from elsewhere."""
+    """How the network looks: its own encoder's stages, or the width of regions that come from elsewhere.
+
+    A region of the own encoder has the largest values of `around` x `around` of them: attention takes means, in which
+    what tells shapes apart would be lost among the regions that a thing covers.
+    """
 
     channels: tuple[int, ...]
     blocks: int
     attention: str
     features: int | None
+    around: int = 3
 
     def encoder(self) -> ImageEncoder | None:
         """The encoder with fresh weights, if it is the network's own."""
         from unrolled.models import ImageEncoder
 
-        return None if self.features is not None else ImageEncoder(self.channels, self.blocks)
+        return None if self.features is not None else ImageEncoder(self.channels, self.blocks, around=self.around)
 
 
 class CaptionText(ABC):
@@ -112,11 +117,18 @@ class CaptionText(ABC):
 def sight_from_json(data: dict[str, Any]) -> Sight:
     """What `schema` wrote; RunError where it was changed or damaged, before memory is taken for it."""
     channels, features = data.get("channels"), data.get("features")
+    around = data.get("around")
     counts = [*channels, data.get("blocks"), *([features] if features is not None else [])] if channels else [None]
-    known = set(data) == {f.name for f in fields(Sight)} and isinstance(data["attention"], str)
+    known = (
+        type(around) is int
+        and around % 2 == 1
+        and 1 <= around <= _WIDEST
+        and set(data) == {f.name for f in fields(Sight)}
+        and isinstance(data["attention"], str)
+    )
     if not known or not all(type(count) is int and 0 <= count <= _WIDEST for count in counts) or len(counts) > 20:
         raise RunError("the data's schema does not say how the network looks at pictures")
-    return Sight(channels=tuple(channels or ()), blocks=data["blocks"], attention=data["attention"], features=features)
+    return Sight(**data | {"channels": tuple(channels or ())})
 
 
 def reader_from_json(data: dict[str, Any]) -> PictureReader:

@@ -175,7 +175,11 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class PictureBatches:
-    """Batches of pictures whose captions are of similar length; a picture is read once for all its captions."""
+    """Batches of pictures; a picture is read once for all its captions.
+
+    Lengths are mixed: captions of one length often say one thing, such as "above" and not "left of", and a batch of
+    those alone would teach to say it always.
+    """
 
     order: LengthBatches
     images: Images
@@ -184,8 +188,8 @@ class PictureBatches:
     @classmethod
     def of(cls, images: Images, captions: Sequence[Sequence[Ids]], size: int, seed: int | None) -> PictureBatches:
         """So many pictures in a batch; without a seed always in the same order."""
-        longest = [max(map(len, several)) for several in captions]
-        return cls(LengthBatches(longest, size, seed or 0, shuffle=seed is not None), images, captions)
+        alike = np.ones(len(images), dtype=np.int64)
+        return cls(LengthBatches(alike, size, seed or 0, shuffle=seed is not None), images, captions)
 
     def __len__(self) -> int:
         return len(self.order)

@@ -158,6 +158,8 @@ def regions(g: Graph, images: Value, encoder: ImageEncoder, name: str) -> Value:
             x = x + _convolution(g, x, block, f"{name}.stages.{i}.blocks.{k}")
     if encoder.around > 1:
         x = g.add("MaxPool", x, kernel_shape=[encoder.around] * 2, pads=[encoder.around // 2] * 4)
+    if encoder.around > 1:
+        x = g.add("MaxPool", x, kernel_shape=[encoder.around] * 2, pads=[encoder.around // 2] * 4)
     placed = _conv2d(g, g.add("Concat", x, _coordinates(g, x), axis=1), encoder.place, f"{name}.place")
     return placed.reshape(0, encoder.output_size, -1).transpose(0, 2, 1)
 

@@ -33,4 +33,4 @@ class CaptionOptions(TextOptions, NetworkOptions):
     lowercase: bool | None = option(None, "read capital letters as small ones; default: where captions are words")
     cell: str = option("gru", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
     dropout: float = option(0.1, "share dropped from the regions, the words and the output")
-    learning_rate: float = option(4e-3, "highest learning rate")
+    learning_rate: float = option(1.5e-3, "highest learning rate")
