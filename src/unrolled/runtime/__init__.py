@@ -1,6 +1,6 @@
 """A trained run without torch: NumPy, the compiled kernels and safetensors.
 
-import unrolled.runtime as runtime
+from unrolled import runtime
 
 model = runtime.load("runs/classify-001")
 model.predict(["a text"])

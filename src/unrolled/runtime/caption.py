@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -81,6 +82,13 @@ class Caption(CaptionText, Model):
     @classmethod
     def restore(cls, run: Run) -> Callable[[], Self]:
         return partial(cls, run, *caption_schema(run.schema, run.vocabulary))
+
+    def read(self, path: Path) -> Images:
+        return self.reader.asked(path)[0].images
+
+    def answers(self, inputs: Images) -> list[dict[str, Any]]:
+        best = [found[0] for found in self.describe(inputs)]
+        return [{"text": one.text, "log_probability": one.log_probability} for one in best]
 
     def begin(self, images: Images) -> Saying:
         return self.network.begin(images)

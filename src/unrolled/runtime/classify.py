@@ -21,7 +21,6 @@ from unrolled.streams.protocol import Input
 from unrolled.streams.running import NoChoices, Running, chosen
 from unrolled.streams.text import BasesInput, TextInput
 from unrolled.streams.verdict import label_of, labels_of
-from unrolled.tasks.reading import Found
 from unrolled.tasks.schemas import ClassifySchema, classify_schema
 from unrolled.tasks.sequence_inputs import Inputs, decided, encoded_classes, named
 
@@ -40,9 +39,15 @@ class Classify(Sequences):
     def restore(cls, run: Run) -> Callable[[], Self]:
         return partial(cls, run, classify_schema(run.plan, run.schema))
 
-    def read_inputs(self, path: Path) -> Found:
-        """The sequences of a file, with or without labels, and where each stands. Raises DataError."""
-        return self.schema.reading.unlabelled(path)
+    def read(self, path: Path) -> Inputs:
+        return self.schema.reading.unlabelled(path).inputs
+
+    def answers(self, inputs: Inputs) -> list[dict[str, Any]]:
+        return [self._said(logits) for logits in self.outputs(inputs).astype(np.float64)]
+
+    @property
+    def _said(self) -> Callable[[npt.NDArray[np.float64]], dict[str, Any]]:
+        return labels_of(self.classes) if self.schema.several else label_of(self.classes)
 
     def encode(self, inputs: Inputs) -> list[npt.NDArray[Any]]:
         schema = self.schema
@@ -79,11 +84,10 @@ class Classify(Sequences):
             )
         if reading.kind == "sound":
             raise ArgumentError("the features of this run need a whole sound; use predict")
-        said = labels_of(self.classes) if schema.several else label_of(self.classes)
         source: Input
         if vocabulary is not None:
             source = BasesInput(vocabulary, reading.kmer) if reading.kind == "dna" else TextInput(vocabulary)
-            return self.verdicts(source, said)
+            return self.verdicts(source, self._said)
         if schema.scaler is None:
             raise TypeError("numbers have a scaler")
-        return self.verdicts(SeriesInput(schema.scaler, missing=True, marks=schema.marks), said)
+        return self.verdicts(SeriesInput(schema.scaler, missing=True, marks=schema.marks), self._said)

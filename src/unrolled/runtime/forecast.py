@@ -188,10 +188,25 @@ class Forecast(ForecastAnswers, Model):
         schema = forecast_schema(run.schema)
         return partial(cls, run, schema, head_of(schema.distribution, schema.levels))
 
+    def read(self, path: Path) -> Histories:
+        return read_histories(path, self.reading.layout)
+
+    def answers(self, inputs: Histories) -> list[dict[str, Any]]:
+        names = [f"{level:g}" for level in self.levels]
+        return [
+            {
+                "series": one.series,
+                "target": one.target,
+                "times": None if one.times is None else list(one.times),
+                "values": one.values.tolist(),
+                "quantiles": dict(zip(names, one.quantiles.T.tolist(), strict=True)),
+            }
+            for one in self.predict(inputs)
+        ]
+
     def predict(self, inputs: str | Path | Histories) -> list[Told]:
         """What comes after the end of every series of a file, or of histories that were read before."""
-        found = inputs if isinstance(inputs, Histories) else read_histories(Path(inputs), self.reading.layout)
-        return self.forecast(found)
+        return self.forecast(inputs if isinstance(inputs, Histories) else self.read(Path(inputs)))
 
     def told(self, windows: Windows, block: Block, seed: int) -> tuple[Exact, Exact]:
         window = Window.of(block, windows.centres[block.lines], windows.units[block.lines])

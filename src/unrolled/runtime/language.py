@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from unrolled.data import Vocabulary
+from unrolled.data.documents import read_lines
 from unrolled.runtime.kernels import Kernels
 from unrolled.runtime.model import Model, Run
 from unrolled.runtime.parts import Embedding, Linear, log_softmax
@@ -93,6 +95,12 @@ class Language(LanguageText, Model):
     @classmethod
     def restore(cls, run: Run) -> Callable[[], Self]:
         return partial(cls, run, *language_schema(run.plan, run.schema, run.vocabulary))
+
+    def read(self, path: Path) -> list[str]:
+        return read_lines(path).texts
+
+    def answers(self, inputs: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"text": text, "next": dict(self.complete(text, 5))} for text in inputs]
 
     def predict(self, inputs: Sequence[str]) -> list[str]:
         """The likeliest next word of each text, or the next symbol; "" where the text ends."""

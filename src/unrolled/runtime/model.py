@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from unrolled.data import Vocabulary
@@ -69,6 +70,14 @@ class Model(ABC):
     @abstractmethod
     def predict(self, inputs: Any) -> Any:
         """An answer for each of the inputs."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Any:
+        """What `predict` takes, from a file that is laid out as the training file was. Raises DataError."""
+
+    @abstractmethod
+    def answers(self, inputs: Any) -> list[dict[str, Any]]:
+        """What `predict` says, and how sure it is, as plain JSON."""
 
     def stream(self, state: bytes | None = None, **choices: Any) -> Running:
         """A sequence read part by part in constant memory, from its beginning or from a saved `state`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from unrolled.streams.running import NoChoices, Running, chosen
 from unrolled.streams.text import TextInput
 from unrolled.streams.verdict import numbers_of
 from unrolled.tasks.schemas import RegressSchema, regress_schema, target_names
-from unrolled.tasks.sequence_inputs import Inputs, encoded
+from unrolled.tasks.sequence_inputs import Inputs, encoded, regress_inputs
 
 
 class Regress(Sequences):
@@ -33,6 +34,17 @@ class Regress(Sequences):
     def restore(cls, run: Run) -> Callable[[], Self]:
         return partial(cls, run, regress_schema(run.plan, run.schema))
 
+    def read(self, path: Path) -> Inputs:
+        return regress_inputs(path, self.schema.columns)
+
+    def answers(self, inputs: Inputs) -> list[dict[str, Any]]:
+        return [self._said(row) for row in self.outputs(inputs).astype(np.float64)]
+
+    @property
+    def _said(self) -> Callable[[npt.NDArray[np.float64]], dict[str, Any]]:
+        targets = self.schema.target_scaler
+        return numbers_of(self.names, targets.scale, targets.mean)
+
     def encode(self, inputs: Inputs) -> list[npt.NDArray[Any]]:
         return encoded(inputs, self.run.vocabulary, self.schema.scaler, self.plan.inputs)
 
@@ -44,10 +56,9 @@ class Regress(Sequences):
 
     def _stream(self, choices: Mapping[str, Any]) -> Running:
         chosen(NoChoices, choices)
-        targets, vocabulary = self.schema.target_scaler, self.run.vocabulary
-        said = numbers_of(self.names, targets.scale, targets.mean)
+        vocabulary = self.run.vocabulary
         if vocabulary is not None:
-            return self.verdicts(TextInput(vocabulary), said)
+            return self.verdicts(TextInput(vocabulary), self._said)
         if self.schema.scaler is None:
             raise TypeError("numbers have a scaler")
-        return self.verdicts(SeriesInput(self.schema.scaler, missing=False, marks=False), said)
+        return self.verdicts(SeriesInput(self.schema.scaler, missing=False, marks=False), self._said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from unrolled.streams.tag import Labels
 from unrolled.tasks.film_input import FilmInput
 from unrolled.tasks.schemas import TagSchema, tag_schema
 from unrolled.tasks.step_inputs import FORMS, NumberInput, WordInput
-from unrolled.tasks.tag_parts import Label, input_stream, similar
+from unrolled.tasks.tag_parts import Label, input_stream, similar, unlabelled
 
 _FORM_WIDTH = 8
 # Steps that are read at once.
@@ -82,6 +83,13 @@ class Tag(Model):
     @classmethod
     def restore(cls, run: Run) -> Callable[[], Self]:
         return partial(cls, run, tag_schema(run.plan, run.schema, run.vocabulary))
+
+    def read(self, path: Path) -> list[Any]:
+        return unlabelled(path, self.schema.layout, self.schema.reader)
+
+    def answers(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        both = zip(self.predict(inputs), self.predict_proba(inputs), strict=True)
+        return [{"labels": labels, "probabilities": p.max(1).tolist()} for labels, p in both]
 
     def predict(self, inputs: Sequence[Any]) -> list[list[Label]]:
         """The label of every step of each sequence."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from unrolled.data import LengthBatches, Vocabulary, pad_numbers
 from unrolled.data.arrays import Numbers
-from unrolled.data.recordings import Recordings, read_samples
+from unrolled.data.recordings import read_samples
 from unrolled.errors import ArgumentError
 from unrolled.runtime.language import Language
 from unrolled.runtime.model import Model, Run
@@ -100,10 +100,12 @@ class Transcribe(Model):
     def restore(cls, run: Run) -> Callable[[], Self]:
         return partial(cls, run, *transcribe_schema(run.plan, run.schema, run.vocabulary))
 
-    def read_samples(self, path: Path) -> Recordings:
-        """What is to be transcribed: a table's rows, or one file. Raises DataError."""
+    def read(self, path: Path) -> Sequence[Numbers]:
         text, inputs = self.schema.columns
-        return read_samples(path, self.schema.signal, inputs=inputs, text=text)
+        return read_samples(path, self.schema.signal, inputs=inputs, text=text).samples
+
+    def answers(self, inputs: Sequence[Numbers]) -> list[dict[str, Any]]:
+        return [{"text": text} for text in self.predict(inputs)]
 
     def logs(self, samples: Sequence[Numbers]) -> list[Logs]:
         """The scores log p (U, V) at every step of each sample."""

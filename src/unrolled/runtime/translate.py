@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from unrolled.data.documents import read_lines
 from unrolled.data.vocabulary import PairVocabulary
 from unrolled.decode import Advance, BeamSearch
 from unrolled.runtime.model import Model, Run
@@ -83,6 +85,13 @@ class Translate(Model):
     @classmethod
     def restore(cls, run: Run) -> Callable[[], Self]:
         return partial(cls, run, *translate_schema(run.plan, run.schema, run.vocabulary))
+
+    def read(self, path: Path) -> list[str]:
+        return read_lines(path).texts
+
+    def answers(self, inputs: Sequence[str]) -> list[dict[str, Any]]:
+        best = [found[0] for found in self.translate(inputs)]
+        return [{"text": one.text, "log_probability": one.log_probability} for one in best]
 
     def translate(self, texts: Sequence[str], search: BeamSearch | None = None) -> list[list[Translation]]:
         """The best translations of each text; `search` in place of the run's own beam."""

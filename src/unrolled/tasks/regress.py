@@ -14,7 +14,6 @@ from unrolled.data import (
     Scaler,
     Vocabulary,
     is_table,
-    read_inputs,
     read_series,
     read_table,
     read_text_targets,
@@ -24,7 +23,7 @@ from unrolled.tasks.model import Parts, TaskModel
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import Common, RegressOptions
 from unrolled.tasks.schemas import regress_schema, target_names
-from unrolled.tasks.sequence_inputs import Inputs, group_column
+from unrolled.tasks.sequence_inputs import Inputs, group_column, regress_inputs
 from unrolled.tasks.sequences import Batch, Examples, SequenceTask, make, part_off
 from unrolled.train import BatchSource, Carry, LossOutput, mae, mse
 
@@ -89,16 +88,7 @@ class RegressTask(SequenceTask):
 
     def read_inputs(self, path: Path) -> Inputs:
         """The sequences of a file whose targets, if it has any, are left aside. Raises DataError."""
-        columns = self.columns
-        if columns["text"] is not None:
-            return read_inputs(path, column=columns["text"] if is_table(path) else None).texts
-        if path.suffix == ".npz":
-            return read_series(path, inputs=columns["inputs"]).sequences
-        features = None
-        if columns["inputs"] is None:
-            aside = {*columns["target"], columns["sequence"]}
-            features = [name for name in read_table(path).columns if name not in aside]
-        return read_series(path, group=columns["sequence"], inputs=columns["inputs"], features=features).sequences
+        return regress_inputs(path, self.columns)
 
     def source(self, examples: Examples, options: RegressOptions, seed: int) -> BatchSource:
         targets = self.target_scaler.transform(np.array(examples.targets, dtype=np.float64))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unrolled.data import Scaler, Vocabulary, read_table
+from unrolled.data import Scaler, Vocabulary, is_table, read_inputs, read_series, read_table
 from unrolled.data.genome import clean, kmers
 from unrolled.data.ts import fill_missing
 from unrolled.errors import ArgumentError
@@ -74,3 +74,16 @@ def group_column(path: Path, column: str | None, rows: Sequence[int | None]) -> 
     table = read_table(path, skip_bad=True)
     place = dict(zip(table.rows, table.column(column), strict=True))
     return [place[row] for row in rows if row is not None]
+
+
+def regress_inputs(path: Path, columns: dict[str, Any]) -> Inputs:
+    """The sequences of a file whose targets, if it has any, are left aside. Raises DataError."""
+    if columns["text"] is not None:
+        return read_inputs(path, column=columns["text"] if is_table(path) else None).texts
+    if path.suffix == ".npz":
+        return read_series(path, inputs=columns["inputs"]).sequences
+    features = None
+    if columns["inputs"] is None:
+        aside = {*columns["target"], columns["sequence"]}
+        features = [name for name in read_table(path).columns if name not in aside]
+    return read_series(path, group=columns["sequence"], inputs=columns["inputs"], features=features).sequences

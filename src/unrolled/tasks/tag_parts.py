@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from unrolled.data import is_table, read_conll, read_steps, split_rows
+from unrolled.data.conll import token_stream
 from unrolled.data.film import find_films, is_film, open_film
 from unrolled.data.film_labels import labels_file, read_film_labels
 from unrolled.data.problems import Problems
+from unrolled.data.steps import step_stream
+from unrolled.data.text import text_lines
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.streams.numbers import RowsInput
 from unrolled.streams.protocol import Input
@@ -236,3 +239,19 @@ def input_stream(reader: StepInput) -> Input:
             )
         return RowsInput(reader.scaler, reader.differences, reader.levels)
     return FramesInput(reader.size) if isinstance(reader, FilmInput) else WordsInput()
+
+
+def unlabelled(path: Path, layout: Layout, reader: StepInput) -> list[Any]:
+    """The sequences of a file without their labels: lines of words, rows of a table, films. Raises DataError."""
+    if layout.kind == "frames":
+        return [open_film(file, rate=layout.rate, size=layout.size) for file in find_films(path)]
+    if layout.kind == "words":
+        steps: Iterable[tuple[Any, Any]] = ((number, word) for number, _, word in token_stream(text_lines(str(path)), path))
+    else:
+        lines = text_lines(str(path))
+        found = step_stream(lines, layout.features, layout.sequence, path, clock=layout.clock)
+        steps = ((key, values) for _, key, values in found)
+    sequences: dict[Any, list[Any]] = {}
+    for key, value in steps:
+        sequences.setdefault(key, []).append(value)
+    return [reader.joined(sequence) for sequence in sequences.values()]
