@@ -52,6 +52,7 @@ class Convolutions:
 
     def __call__(self, x: Array, lengths: Ids) -> tuple[Array, Ids]:
         side = self.kernel // 2
+        x = np.where(valid(lengths, x.shape[1])[..., None], x, np.float32(0))
         for layer in self.layers:
             lengths = (lengths + self.stride - 1) // self.stride
             found = layer(np.pad(x, ((0, 0), (side, side), (0, 0))), self.stride)
