@@ -14,7 +14,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 Find = Callable[[str], ModuleType]
-SCRIPTS = ("shakespeare", "sentiment", "surnames", "memory", "horizon", "copying", "mnist1d", "tasks", "engines")
+SCRIPTS = (
+    "shakespeare",
+    "sentiment",
+    "surnames",
+    "memory",
+    "horizon",
+    "copying",
+    "mnist1d",
+    "tasks",
+    "engines",
+    "large_text",
+    "server",
+)
 
 
 @pytest.fixture

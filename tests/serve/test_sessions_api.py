@@ -280,8 +280,8 @@ def test_a_restarted_server_goes_on_with_what_was_saved(tmp_path: Path) -> None:
 
 def test_saving_while_parts_come_disturbs_nobody(tmp_path: Path) -> None:
     store = Store(tmp_path / "saved", keep=100, most=10)
-    text = (TEXTS[0] * 9)[:300]
-    with serving(served(moods=classifier()), store=store, save_every=0.001) as client:
+    text = (TEXTS[0] * 3)[:80]
+    with serving(served(moods=classifier()), store=store, save_every=0.01) as client:
         with client.socket("/stream") as socket:
             name = json.loads(socket.recv(timeout=20))["session"]
             pushed = [ask(socket, {"push": letter}) for letter in text]

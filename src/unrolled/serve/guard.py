@@ -59,7 +59,9 @@ class Guard:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
                 return
+            began = time.perf_counter()
             await self.app(scope, receive, send)
+            event("connection", route=_route(scope), seconds=round(time.perf_counter() - began, 3))
             return
         watch = _Watch(send)
         began = time.perf_counter()
@@ -94,11 +96,16 @@ class Guard:
 
     def _count(self, scope: Scope, status: int, took: float) -> None:
         # The route's pattern and not the path, which may be anything.
-        route = getattr(scope.get("route"), "path", "unknown")
+        route = _route(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self.metrics.requests.add(route=route, method=method, status=str(status))
         self.metrics.seconds.observe(took, route=route)
         event("request", route=route, method=method, status=status, milliseconds=round(1000 * took, 2))
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the route that took it."""
+    return str(getattr(scope.get("route"), "path", "unknown"))
 
 
 _METHODS = frozenset(("GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"))
