@@ -2,7 +2,8 @@
 
 import { byId, make, shape, visible } from "./dom.js";
 
-const COLUMNS = 8;
+const COPY = 96;
+const FEWEST = 3;
 const SIDE = 8;
 const KEPT = 3000;
 const WIDE = 7;
@@ -59,7 +60,8 @@ export class Inside {
     this.slider.max = this.steps.length;
     this.point(this.steps.length - 1);
     this.column(this.steps.length - 1, this.steps.length === 1);
-    byId("film").scrollLeft = this.canvas.width;
+    const film = byId("film");
+    film.scrollLeft = this.steps.length * WIDE - film.clientWidth + 2 * WIDE;
   }
 
   name(names) {
@@ -105,11 +107,12 @@ export class Inside {
 
   /** The copies of the network that read the last steps, each handing its state to the next. */
   strip(place) {
-    const first = Math.max(0, place - COLUMNS + 1);
+    const columns = Math.max(FEWEST, Math.floor(byId("strip").clientWidth / COPY));
+    const first = Math.max(0, place - columns + 1);
     const layers = this.names.filter((name) => name.endsWith(".h")).length ? this.names.filter((name) => name.endsWith(".h")).sort() : this.names.slice(0, 1);
-    const [width, cell, gap] = [96, 56, 84];
+    const [width, cell, gap] = [COPY, 56, 84];
     const height = 40 + layers.length * gap + 30;
-    const picture = shape("svg", { viewBox: `0 0 ${width * COLUMNS} ${height}`, role: "img",
+    const picture = shape("svg", { viewBox: `0 0 ${width * columns} ${height}`, role: "img",
       "aria-label": "The unrolled network at its last steps; the copy that reads now is lit" });
     for (let k = first; k <= place; k += 1) {
       const x = (k - first) * width + width / 2;

@@ -104,8 +104,8 @@ class Desk {
 
   /** What a part is called below its step. */
   label(part) {
-    if (typeof part === "string") return part;
     const kind = this.model.input.kind;
+    if (typeof part === "string") return kind === "words" ? part.trim() : part;
     if (kind === "sound") return "♪";
     if (kind === "strokes") return "✎";
     return part.flat(Infinity).slice(0, 2).join(" ");

@@ -72,6 +72,7 @@ export function sound(model, host) {
     context.createMediaStreamSource(media).connect(node);
     open = { media, context, first: true };
     node.port.onmessage = ({ data }) => {
+      if (!open) return;
       heard.push(...data);
       waiting.push(...data);
       draw();
