@@ -35,7 +35,7 @@ def test_no_help_loads_anything_heavy() -> None:
     code = (
         "import sys; from unrolled.cli.main import main; "
         f"codes = [main([*page, '--help']) for page in {pages}]; "
-        "heavy = {'torch', 'sklearn', 'polars', 'tokenizers', 'matplotlib', 'tensorboard'} & set(sys.modules); "
+        "heavy = {'torch', 'sklearn', 'pyarrow', 'tokenizers', 'matplotlib', 'tensorboard'} & set(sys.modules); "
         "sys.exit(f'{codes} {heavy}' if heavy or any(codes) else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

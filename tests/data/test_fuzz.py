@@ -6,10 +6,18 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from fuzzing import TARGETS, check
 from fuzzing.edits import damaged
+from unrolled.cell import Program, trace
+from unrolled.cells import LSTM
+from unrolled.errors import CellError
 
+FILM = bytes.fromhex(
+    "1a45dfa3a34286810142f7810142f2810442f381084282886d6174726f736b614287810442858102321254c367debf84deb0"
+    "a6587373a0c08067c89a45a387454e434f44455244878793001f43b6754452bf84"
+)
 # (target, bytes of the file)
 FOUND: list[tuple[str, bytes]] = [
     ("features", b"\x93NUMPY\x02\x00\x8a\xff\x84\xd8"),  # a header of 3.6 GB
@@ -18,6 +26,9 @@ FOUND: list[tuple[str, bytes]] = [
     ("array-member", b""),
     ("array-member", b"\x93NUMPY\x01\x00v\x00'', 'foan_order': True, 'shape': (3, 2), }" + b" " * 90),
     ("ts", b"@\n@classLabel true \n@data\nb"),
+    ("packed-xz", b"\x1c" + b"\xff" * 12),  # a dictionary of 4 GB
+    ("ts", b"@\n@classLabel true " + b"[" * 1400 + b"\n@data\n1,2:b"),
+    ("film", FILM),
     ("ts", b"@\n@timeStamps true\n@classLabel true \n@data\nb"),
     ("sound-flac", b'fLaC\x00\x00\x00"\x10\x00\x0f\x00\x00\x03\x0f\x00\x03\x0f\x01\xf4\x00\xf0' + b"\x00" * 18),
     (
@@ -60,3 +71,22 @@ def test_what_was_found_stays_mended(name: str, data: bytes, tmp_path: Path) -> 
     path = TARGETS[name].place(tmp_path)
     path.write_bytes(TARGETS[name].wrap(data))
     assert str(path) in check(TARGETS[name].read, path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"), [("name", {"a": 1}), ("gates", [["i"]]), ("nodes", [["gate", [], ["i"], None]])]
+)
+def test_what_was_found_in_programs_of_runs_stays_mended(entry: str, value: object) -> None:
+    data = trace(LSTM()).to_json() | {entry: value}
+    with pytest.raises(CellError) as caught:
+        Program.from_json(data)
+    assert len(str(caught.value)) < 200
+
+
+@hypothesis.settings(max_examples=40, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(entropy=st.binary(min_size=5, max_size=20))
+def test_a_damaged_run_opens_or_is_refused_in_a_sentence(entropy: bytes, tmp_path: Path) -> None:
+    target = TARGETS["run-classify"]
+    path = target.place(tmp_path)
+    path.write_bytes(target.wrap(entropy))
+    check(target.read, path)

@@ -131,14 +131,16 @@ def write_table(path: Path, suffix: str) -> Path:
     elif suffix == ".jsonl":
         path.write_text("".join(json.dumps({"n": k, "text": row}) + "\n" for k, row in enumerate(ROWS)))
     else:
-        pytest.importorskip("polars").DataFrame({"n": range(60), "text": ROWS}).write_parquet(path, row_group_size=11)
+        parquet = pytest.importorskip("pyarrow.parquet")
+        table = pytest.importorskip("pyarrow").table({"n": list(range(60)), "text": ROWS})
+        parquet.write_table(table, path, row_group_size=11)
     return path
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl", ".parquet"])
 @pytest.mark.usefixtures("small_blocks")
 def test_rows_of_a_table_are_documents(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "_PARQUET_ROWS", 7)
+    monkeypatch.setattr("unrolled.data.table._PARQUET_ROWS", 7)
     path = write_table(tmp_path, suffix)
     check_like_memory(read_documents(path).texts, opened(path, tmp_path / "cache", "word"), "word")
 

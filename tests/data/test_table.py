@@ -90,29 +90,30 @@ def test_json_lines(tmp_path: Path) -> None:
 
 
 def test_parquet(tmp_path: Path) -> None:
-    polars = pytest.importorskip("polars", reason="Parquet is read through polars")
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet is read through pyarrow")
     path = tmp_path / "a.parquet"
-    polars.DataFrame({"text": ["é", "b"], "n": [1.5, None], "points": [[1, 2], [3]]}).write_parquet(path)
+    table = pyarrow.table({"text": ["é", "b"], "n": [1.5, None], "points": [[1, 2], [3]]})
+    pytest.importorskip("pyarrow.parquet").write_table(table, path)
     table = read_table(path)
     assert table.records == [["é", "1.5", "[1, 2]"], ["b", "", "[3]"]]
     assert table.rows == [1, 2]
 
 
-def test_parquet_without_polars_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_pyarrow_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def refuse(name: str, *rest: Any) -> Any:
-        if name == "polars":
+        if name == "pyarrow":
             raise ImportError(name)
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(DataError, match="polars, which is not installed; run \"pip install 'unrolled\\[data\\]'\""):
+    with pytest.raises(DataError, match="pyarrow, which is not installed; run \"pip install 'unrolled\\[data\\]'\""):
         read_table(write(tmp_path, "a.parquet", "PAR1"))
 
 
 def test_damaged_parquet_is_said(tmp_path: Path) -> None:
-    pytest.importorskip("polars", reason="Parquet is read through polars")
+    pytest.importorskip("pyarrow", reason="Parquet is read through pyarrow")
     with pytest.raises(DataError, match="this is not a readable Parquet file"):
         read_table(write(tmp_path, "a.parquet", "PAR1 and nothing"))
 

@@ -59,7 +59,7 @@ def _search(name: str, seconds: float, out: Path, seed: int) -> str:
 
 def _search_in(folder: Path, name: str, seconds: float, out: Path, seed: int) -> str:
     command = [sys.executable, "-m", "fuzzing.search", name, f"{seconds:.2f}", str(folder), str(out), str(seed)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=seconds + _PATIENCE, env=environment,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unrolled.cell.operations import OPERATIONS
 from unrolled.cell.protocol import WIDTHS, Sizes
@@ -30,10 +30,14 @@ def check_sizes(program: Program, sizes: Sizes) -> None:
 
 def check(program: Program) -> None:
     """CellError unless every node is in the table, reads earlier nodes only and names what is declared."""
+    if not isinstance(program.name, str):
+        raise CellError("the name of a cell must be a text.")
     if not all(_whole(n) for n in (program.heads, program.output, *program.next)) or program.heads < 1:
         raise CellError(
             f"the heads, output and next of {program.name} must be whole numbers, and there is at least 1 head."
         )
+    if not all(isinstance(name, str) for name in (*program.gates, *program.state)):
+        raise CellError("the names of the gates and states of a cell must be texts.")
     if not program.gates or not program.state or len(program.next) != len(program.state):
         raise CellError(f"{program.name} needs at least one gate, one state and a next value for every state.")
     _check_declared_widths(program)
@@ -50,7 +54,15 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _check_types(program: Program, i: int, node: Any) -> None:
+    """Before any value is used as a key or shown."""
+    number = node.operation == "constant" or node.value is None
+    if not isinstance(node.operation, str) or not isinstance(node.name, (str, type(None))) or not number:
+        raise CellError(f"node {i} of {program.name} is damaged; an operation and its name are texts.")
+
+
 def _check_node(program: Program, i: int, node: Node) -> None:
+    _check_types(program, i, node)
     declared = {
         "gate": program.gates,
         "state": program.state,

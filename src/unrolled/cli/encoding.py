@@ -28,14 +28,14 @@ class EncodingLine:
             sys.stderr.write("\r" + text.ljust(self._shown))
             sys.stderr.flush()
             self._shown = len(text)
-        elif time.monotonic() - self._logged > _LOGGED_EACH or self._ends(event):
+        elif self._ends(event) or time.monotonic() - self._logged > _LOGGED_EACH:
             self._logged = time.monotonic()
             output.note(text)
 
     def _ends(self, event: Encoding) -> bool:
-        """Whether it is done, which is told only once."""
-        ended, self._ended = self._ended, event.progress.done >= event.progress.total
-        return self._ended and not ended
+        """Whether it is done now, and was not before."""
+        before, self._ended = self._ended, event.progress.done >= event.progress.total
+        return self._ended and not before
 
     def clear(self) -> None:
         """End the line, for what is printed next."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Real text hardly becomes a thousandth of its size; a bomb becomes far less.
 _MOST_TIMES, _FREE = 1000, 2**28
+# A file says how much memory its unpacking takes; more than any usual setting of xz and zstd asks for is refused.
+_DICTIONARY = 2**27
 
 
 def is_packed(path: Path) -> bool:
@@ -52,7 +54,7 @@ def unpacked(file: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
 
 
 class _BadData(Exception):
-    """What zstandard says of damaged data, which has no base in the standard library."""
+    """What a library says of damaged data."""
 
 
 class _Bounded(io.RawIOBase):
@@ -90,21 +92,14 @@ class _Bounded(io.RawIOBase):
         return self._content.tell()
 
 
-class _Zstandard(io.RawIOBase):
-    """Frame by frame, because zstandard's own reader is silent about data that ends too early."""
+class _Frames(io.RawIOBase):
+    """Data unpacked frame by frame; a frame that ends too early is an error, about which some libraries are silent."""
 
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        try:
-            import zstandard
-        except ImportError:
-            raise DataError(
-                "unpacking .zst needs zstandard, which is not installed; run \"pip install 'unrolled[data]'\"", path
-            ) from None
-        self._error = zstandard.ZstdError
-        # A frame may ask for a window of any size; 128 MB is what the zstd command takes without being told.
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=2**27)
-        self._frame: Any = None
+    def __init__(self, file: IO[bytes], frame: Callable[[], Any], errors: tuple[type[Exception], ...]) -> None:
         self._file = file
+        self._new = frame
+        self._errors = errors
+        self._frame: Any = None
         self._held = memoryview(b"")
         self._rest = b""
 
@@ -122,12 +117,12 @@ class _Zstandard(io.RawIOBase):
                     if self._frame is not None:
                         raise _BadData
                     return 0
-                self._frame = self._frame or self._decompressor.decompressobj()
+                self._frame = self._frame or self._new()
                 self._held = memoryview(self._frame.decompress(packed))
                 packed = self._frame.unused_data if self._frame.eof else b""
                 self._frame = None if self._frame.eof else self._frame
             self._rest = packed
-        except self._error:
+        except self._errors:
             raise _BadData from None
         size = min(len(view), len(self._held))
         view[:size] = self._held[:size]
@@ -148,11 +143,21 @@ def _bzip2(file: IO[bytes], path: Path) -> IO[bytes]:
 
 
 def _xz(file: IO[bytes], path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", lzma.open(file))
+    def frame() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=_DICTIONARY)
+
+    return cast("IO[bytes]", _Frames(file, frame, (lzma.LZMAError, EOFError)))
 
 
 def _zstandard(file: IO[bytes], path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", _Zstandard(file, path))
+    try:
+        import zstandard
+    except ImportError:
+        raise DataError(
+            "unpacking .zst needs zstandard, which is not installed; run \"pip install 'unrolled[data]'\"", path
+        ) from None
+    unpacking = zstandard.ZstdDecompressor(max_window_size=_DICTIONARY)
+    return cast("IO[bytes]", _Frames(file, unpacking.decompressobj, (zstandard.ZstdError,)))
 
 
 _READERS: dict[str, Callable[[IO[bytes], Path], IO[bytes]]] = {

@@ -190,8 +190,11 @@ def _decoding(path: Path) -> Iterator[Any]:
             if not container.streams.video:
                 raise DataError("the file has sound but no picture; give a film", path)
             yield container
-    except av.FFmpegError as error:
-        said = error.strerror or type(error).__name__
+    except DataError:
+        raise
+    # FFmpegError is what the film's library says, ValueError what PyAV makes of damaged names, sizes and times.
+    except (av.FFmpegError, ValueError, OverflowError, MemoryError, ZeroDivisionError) as error:
+        said = getattr(error, "strerror", None) or type(error).__name__
         raise DataError(f"the film cannot be read ({said}); write it again or give another file", path) from None
 
 

@@ -26,10 +26,19 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """`" (nearest: 'x')"` for the name that `name` was probably meant to be, or nothing."""
     folded = {known.casefold(): known for known in names}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f" (nearest: {folded[matches[0]]!r})" if matches else ""
+    return f" (nearest: {quoted(folded[matches[0]])})" if matches else ""
+
+
+_LONGEST = 60
+
+
+def quoted(value: object) -> str:
+    """A value as Python writes it, its middle left out where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
     """The names in quotes, the tail counted rather than printed."""
-    head = ", ".join(repr(name) for name in names[:most])
+    head = ", ".join(quoted(name) for name in names[:most])
     return head if len(names) <= most else f"{head} and {len(names) - most} more"

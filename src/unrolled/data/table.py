@@ -6,20 +6,19 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unrolled.data.problems import Problems, listed, nearest
 from unrolled.data.text import opened, read_text, suffix_of
 from unrolled.errors import DataError
 
-if TYPE_CHECKING:
-    import polars
-
 # The csv module's own limit of 131,072 characters a cell is shorter than a long document.
 _LONGEST_CELL = 2**31 - 1
+_PARQUET_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -185,34 +184,50 @@ def json_record(line: str, path: Path, row: int) -> dict[str, Any]:
 
 
 def _read_parquet(path: Path, problems: Problems) -> tuple[tuple[str, ...], _Records]:
-    with readable_parquet(path):
-        frame = parquet_frame(path).collect()
-        records = [[cell_text(value) for value in record] for record in frame.iter_rows()]
-    return tuple(frame.columns), list(enumerate(records, 1))
+    columns = parquet_columns(path)
+    return columns, list(parquet_rows(path, columns))
 
 
-def parquet_frame(path: Path) -> polars.LazyFrame:
-    """The columns of a Parquet file, of which nothing is read yet; DataError where polars is not installed."""
-    try:
-        import polars
-    except ImportError:
-        raise DataError(
-            "reading Parquet needs polars, which is not installed; run \"pip install 'unrolled[data]'\"", path
-        ) from None
-    return polars.scan_parquet(path, glob=False)
+def parquet_columns(path: Path) -> tuple[str, ...]:
+    """The names of the columns of a Parquet file. Raises DataError."""
+    with _parquet(path) as file:
+        names = tuple(file.schema_arrow.names)
+    # A file may have two columns of one name, which no table has.
+    return column_names(list(names), path)
+
+
+def parquet_rows(path: Path, columns: Sequence[str], start: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """The cells of these columns of each row from row `start`, counted from 0, on, with the row counted from 1."""
+    with _parquet(path) as file:
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        ends = list(accumulate(sizes))
+        groups = [number for number, end in enumerate(ends) if end > start]
+        row = ends[groups[0]] - sizes[groups[0]] if groups else 0
+        chosen = list(dict.fromkeys(columns))
+        for batch in file.iter_batches(_PARQUET_ROWS, row_groups=groups, columns=chosen, use_threads=False):
+            cells = [batch.column(name).to_pylist() for name in columns]
+            for record in zip(*cells, strict=True):
+                row += 1
+                if row > start:
+                    yield row, [cell_text(value) for value in record]
 
 
 @contextlib.contextmanager
-def readable_parquet(path: Path) -> Iterator[None]:
-    """Within this block what polars says of a damaged file is a DataError."""
+def _parquet(path: Path) -> Iterator[Any]:
+    """An open Parquet file; DataError for what goes wrong until it is closed."""
     try:
-        yield
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise DataError(
+            "reading Parquet needs pyarrow, which is not installed; run \"pip install 'unrolled[data]'\"", path
+        ) from None
+    try:
+        with opened(path) as source, parquet.ParquetFile(source) as file:
+            yield file
     except DataError:
         raise
-    # Its decoder ends in a panic for some damage, which is no Exception in Python.
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
-            raise
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError, KeyError, IndexError):
         raise DataError("this is not a readable Parquet file; write it again or give .csv", path) from None
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from unrolled.data.archive import cut, load_arrays
 from unrolled.data.arrays import Exact, Numbers, interpolated
 from unrolled.data.documents import Origin
-from unrolled.data.problems import Problems, listed
+from unrolled.data.problems import Problems, listed, quoted
 from unrolled.data.series import listed_numbers
 from unrolled.data.table import Table, read_table
 from unrolled.data.targets import as_number
@@ -128,7 +128,8 @@ def _from_ts(path: Path, columns: SeriesColumns, problems: Problems) -> _Found:
             if not channels:
                 raise DataError("the line holds a label and no series; write its numbers in front", path, row)
             if known and label not in known:
-                raise DataError(f"the label {label!r} is none of @classLabel ({listed(known)}); correct it", path, row)
+                sentence = f"the label {quoted(label)} is none of @classLabel ({listed(known)}); correct it"
+                raise DataError(sentence, path, row)
             sequence = _stamped(channels, words, path, row) if stamped else _channels(channels, words, path, row)
             _check_width(sequence, sequences, path, row)
         except DataError as error:

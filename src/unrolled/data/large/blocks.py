@@ -18,9 +18,9 @@ from unrolled.data.table import (
     is_table,
     json_record,
     long_cells,
-    parquet_frame,
+    parquet_columns,
+    parquet_rows,
     ragged_row,
-    readable_parquet,
     separator_of,
     split_records,
 )
@@ -317,22 +317,9 @@ def _json_rows(path: Path, names: Sequence[str], wanted: Sequence[str], problems
         raise _no_column(absent[0], sorted(seen), path)
 
 
-def _parquet_columns(path: Path) -> tuple[str, ...]:
-    with opened(path), readable_parquet(path):
-        return tuple(parquet_frame(path).collect_schema().names())
-
-
 def _parquet_rows(path: Path, names: Sequence[str], wanted: Sequence[str], problems: Problems, begin: Place) -> _Rows:
-    at = begin.at
-    with readable_parquet(path):
-        chosen = parquet_frame(path).select(list(dict.fromkeys(wanted)))
-        while len(part := chosen.slice(at, _PARQUET_ROWS).collect()):
-            for cells in part.select(list(wanted)).iter_rows():
-                at += 1
-                yield (at, [cell_text(cell) for cell in cells]), at, at
-
-
-_PARQUET_ROWS = 16_384
+    for row, cells in parquet_rows(path, wanted, begin.at):
+        yield (row, cells), row, row
 
 
 class _Format(NamedTuple):
@@ -345,5 +332,5 @@ _TABLES: dict[str, _Format] = {
     ".csv": _Format(_separated_columns, _separated_rows),
     ".tsv": _Format(_separated_columns, _separated_rows),
     ".jsonl": _Format(_json_columns, _json_rows, open_ended=True),
-    ".parquet": _Format(_parquet_columns, _parquet_rows),
+    ".parquet": _Format(parquet_columns, _parquet_rows),
 }
