@@ -175,6 +175,44 @@ def test_weights_that_are_no_constants() -> None:
         from_onnx(model)
 
 
+def through(model: Any, *nodes: Any) -> Any:
+    """W of the first node goes through these nodes first."""
+    model.graph.node[0].input[1] = nodes[-1].output[0]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def test_weights_behind_nodes_that_only_move_them() -> None:
+    layer = random_layer("gru")
+    turned = [
+        helper.make_node("Transpose", ["W0"], ["turned"], perm=[0, 2, 1]),
+        helper.make_node("Transpose", ["turned"], ["back"], perm=[0, 2, 1]),
+    ]
+    found = from_onnx(through(model_of(to_onnx_weights(layer)), *turned))
+    assert torch.equal(found.layers[0].forwards.W, layer.layers[0].forwards.W)
+
+
+def test_nodes_that_make_much_of_little_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unrolled.export.weights.onnx_model._LARGEST", 2**20)
+    stack = to_onnx_weights(random_layer("gru"))
+    doubled = [helper.make_node("Concat", [f"W{k}"] * 64, [f"W{k + 1}"], axis=1) for k in range(10)]
+    with pytest.raises(ArgumentError, match=r"damaged \(they would take more than 2 GiB\)"):
+        from_onnx(through(model_of(stack), *doubled))
+    long = [helper.make_node("Identity", [f"W{k}"], [f"W{k + 1}"]) for k in range(3000)]
+    with pytest.raises(ArgumentError, match="W of layer 0 is an input of the model and no weight of it"):
+        from_onnx(through(model_of(stack), *long))
+    loop = helper.make_node("Loop", ["W0"], ["looped"])
+    with pytest.raises(ArgumentError, match="W of layer 0 is an input of the model and no weight of it"):
+        from_onnx(through(model_of(stack), loop))
+
+
+def test_weights_that_are_cut_short() -> None:
+    model = model_of(to_onnx_weights(random_layer("gru")))
+    next(t for t in model.graph.initializer if t.name == "R0").raw_data = b"1234"
+    with pytest.raises(ArgumentError, match="the model's values for 'R0' are damaged"):
+        from_onnx(model)
+
+
 def test_files_that_are_no_models(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(DataError, match=r"text.onnx: this is not an ONNX model \("):

@@ -18,6 +18,11 @@ from unrolled.export.weights.stacked import Stacked, check_plain, recurrent
 from unrolled.layers import Recurrent
 
 KINDS = ("RNN", "GRU", "LSTM")
+# Nodes between stored weights and what reads them, which do not make much of little.
+_FOLDED = {"Cast", "Concat", "Constant", "DequantizeLinear", "Identity", "Reshape", "Slice", "Squeeze", "Transpose",
+           "Unsqueeze"}  # fmt: skip
+_DEEPEST, _LARGEST, _MODERN = 20, 2**31, 21
+_DAMAGE = (ValueError, TypeError, RuntimeError, IndexError, AttributeError, KeyError, AssertionError)
 # What may stand between two layers of one stack: nodes that move numbers and change none.
 _MOVES = {"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 
@@ -57,9 +62,9 @@ def from_onnx(source: Any, *, nodes: Sequence[str] | None = None) -> Recurrent:
     Raises ArgumentError for nodes that are no stack or that a `Recurrent` cannot hold, DataError for a file that is no
     ONNX model, EngineError where onnx is not installed.
     """
-    graph = (_load(source) if isinstance(source, (str, Path)) else source).graph
-    constants = _Constants(graph)
-    chosen = _chosen(graph, nodes)
+    model = _load(source) if isinstance(source, (str, Path)) else source
+    constants = _Constants(model)
+    chosen = _chosen(model.graph, nodes)
     read = [_read(node, constants) for node in chosen]
     first, given = read[0]
     programs = {n.program(k, g) for n, g in read for k in range(len(DIRECTIONS[n.direction]))}
@@ -89,30 +94,49 @@ def _load(path: str | Path) -> Any:
 
 
 class _Constants:
-    """The values of a graph that do not depend on its inputs."""
+    """The values of a model that do not depend on its inputs."""
 
-    def __init__(self, graph: Any) -> None:
-        self._onnx = library()
-        self._known = {tensor.name: self._onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        self._made = {name: node for node in graph.node for name in node.output if name}
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._made = {name: node for node in model.graph.node for name in node.output if name}
 
-    def value(self, name: str) -> np.ndarray | None:
-        """The array of this name, computed where nodes make it of constants alone; None where they do not."""
-        if name not in self._known and name in self._made:
-            node = self._made[name]
-            needed = {given: self.value(given) for given in node.input if given}
-            if all(value is not None for value in needed.values()):
-                self._known |= dict(zip(node.output, self._run(node, needed), strict=False))
-        return self._known.get(name)
+    def value(self, name: str, depth: int = 0) -> np.ndarray | None:
+        """The array of this name, where a few nodes at most make it of stored ones; None where it is anything else.
 
-    def _run(self, node: Any, given: dict[str, Any]) -> list[np.ndarray]:
+        Raises ArgumentError where what is stored is damaged.
+        """
+        try:
+            if name in self._stored:
+                return np.asarray(library().numpy_helper.to_array(self._stored[name]))
+            node = self._made.get(name)
+            if node is None or node.op_type not in _FOLDED or depth > _DEEPEST:
+                return None
+            given = [one for one in node.input if one]
+            needed = {one: self.value(one, depth + 1) for one in dict.fromkeys(given)}
+            known = {one: value for one, value in needed.items() if value is not None}
+            if len(known) < len(needed):
+                return None
+            if sum(known[one].nbytes for one in given) > _LARGEST:
+                raise ValueError("they would take more than 2 GiB")
+            return self._run(node, name, known)
+        except ArgumentError:
+            raise
+        except _DAMAGE as error:
+            raise ArgumentError(f"the model's values for {name!r} are damaged ({error}); export it anew.") from None
+
+    def _run(self, node: Any, name: str, given: dict[str, Any]) -> np.ndarray:
         from onnx.reference import ReferenceEvaluator
 
-        helper = self._onnx.helper
-        results = [helper.make_empty_tensor_value_info(name) for name in node.output]
-        graph = helper.make_graph([node], "constant", [helper.make_empty_tensor_value_info(n) for n in given], results)
-        found: Any = ReferenceEvaluator(helper.make_model(graph)).run(None, given)
-        return list(found)
+        helper = library().helper
+        inputs = [helper.make_empty_tensor_value_info(one) for one in given]
+        graph = helper.make_graph([node], "constant", inputs, [helper.make_empty_tensor_value_info(name)])
+        version = max((one.version for one in self._model.opset_import if not one.domain), default=_MODERN)
+        # Set 13 turned attributes of these nodes into inputs; since then they say the same, but not all are run.
+        opset = helper.make_opsetid("", version if version < 13 else max(version, _MODERN))
+        model = helper.make_model(graph, opset_imports=[opset])
+        found: Any = ReferenceEvaluator(model).run(None, given)
+        return np.asarray(found[0])
 
 
 def _chosen(graph: Any, wanted: Sequence[str] | None) -> list[Any]:
