@@ -8,7 +8,9 @@ import json
 import logging
 import os
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +300,27 @@ def test_names_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         open_models(["x/a", "y/a"])
     with pytest.raises(ArgumentError, match="no name for an address"):
         served(**{"a b": classifier()})
+
+
+def test_a_long_input_holds_up_neither_streams_nor_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = served(moods=classifier())
+    go, busy = threading.Event(), threading.Event()
+    probabilities = models["moods"].model.probabilities
+
+    def slow(inputs: Any) -> Any:
+        busy.set()
+        assert go.wait(20)
+        return probabilities(inputs)
+
+    monkeypatch.setattr(models["moods"].model, "probabilities", slow)
+    with serving(models) as client, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.post, "/predict", {"inputs": ["a"]})
+        try:
+            assert busy.wait(20)
+            name = client.post("/sessions").json["session"]
+            assert client.post(f"/sessions/{name}/push", {"push": "red"}).json["step"] == 3
+            assert client.get("/models/moods/drawing").status == 200
+            assert client.post("/predict", {"inputs": [5]}).status == 422
+        finally:
+            go.set()
+        assert waiting.result(20).status == 200

@@ -41,11 +41,11 @@ async def read_inputs(request: Request, context: Context, served: Served) -> tup
     kind = media_type(request)
     if kind == "multipart/form-data":
         async with request.form(max_files=context.limits.max_inputs, max_fields=_FIELDS) as form:
-            return await context.work.whole(lambda: _of_files(form, context, served))
+            return await context.work.aside(lambda: _of_files(form, context, served))
     if kind != "application/json":
         raise Refusal(415, "Send inputs as application/json, or files as multipart/form-data.")
     body = await request.body()
-    return await context.work.whole(lambda: _of_json(body, context, served))
+    return await context.work.aside(lambda: _of_json(body, context, served))
 
 
 def _of_json(body: bytes, context: Context, served: Served) -> tuple[list[Item], Options]:

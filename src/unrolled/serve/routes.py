@@ -82,7 +82,7 @@ async def drawing(
     context = context_of(request)
     served = context.model(name)
     try:
-        picture = await context.work.whole(lambda: served.drawing(view, theme, steps))
+        picture = await context.work.aside(lambda: served.drawing(view, theme, steps))
     except ArgumentError as error:
         raise Refusal.of(error) from None
     return Response(picture.encode(), media_type="image/svg+xml", headers={"Content-Security-Policy": _SVG_POLICY})
@@ -111,5 +111,5 @@ async def _predict(request: Request, name: str | None) -> Response:
     served = context.model(name)
     items, options = await read_inputs(request, context, served)
     rows = await context.batchers[served.name].answer(items, options)
-    body = await context.work.whole(lambda: dump({"model": served.name, "predictions": rows}))
+    body = await context.work.aside(lambda: dump({"model": served.name, "predictions": rows}))
     return Response(body, media_type="application/json")

@@ -127,7 +127,7 @@ class Sessions:
         return session
 
     async def _restored(self, name: str, owner: str, store: Store) -> Session | None:
-        saved = await self._work.whole(lambda: store.load(name))
+        saved = await self._work.aside(lambda: store.load(name))
         if saved is None or saved.owner != owner:
             return None
         if name in self._open:  # another request was faster
@@ -186,7 +186,7 @@ class Sessions:
         if self._store is not None:
             store = self._store
             async with session.disk:  # what is written now must not outlive it
-                await self._work.whole(lambda: store.remove(session.name))
+                await self._work.aside(lambda: store.remove(session.name))
 
     def _check(self, session: Session) -> None:
         if session.ended or session.finished:
@@ -228,7 +228,7 @@ class Sessions:
             if unused and now - session.used > self._limits.idle_time and (saved or self._store is None):
                 self._let_go(session, "saved" if saved else "idle")
         if self._store is not None:
-            await self._work.whole(self._store.prune)
+            await self._work.aside(self._store.prune)
 
     def _let_go(self, session: Session, how: str) -> None:
         session.ended = how
@@ -250,7 +250,7 @@ class Sessions:
                 # In the thread of the streams, so between two parts and never within one.
                 state, steps = await self._step(lambda: (session.stream.state(), session.stream.steps))
                 saved = Saved(session.served.name, session.owner, state)
-                await self._work.whole(lambda: store.save(session.name, saved))
+                await self._work.aside(lambda: store.save(session.name, saved))
         except Exception as error:  # noqa: BLE001 - the others are to be saved all the same
             event("session not saved", level=40, error=error)
             return False

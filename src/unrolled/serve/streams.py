@@ -60,7 +60,7 @@ async def _open(request: Request, name: str | None, owner: str) -> Response:
     choices, state = choices_of(task, given.get("choices")), state_of(given.get("state"))
     if state is not None:
         # A stranger may have written it, so the choices in it are no more to be trusted than those beside it.
-        choices_of(task, await context.work.whole(lambda: choices_within(state)))
+        choices_of(task, await context.work.aside(lambda: choices_within(state)))
     session = await context.sessions.open(served, owner, state, choices)
     return answer(session.about(), 201)
 

@@ -73,21 +73,30 @@ def _deliver(done: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) 
 
 
 class Work:
-    """The threads of one server: `step` for streams, `whole` for whole inputs and what else takes long."""
+    """The threads of one server: `step` for streams, `whole` for whole inputs, `aside` for reading, writing, drawing.
+
+    So neither a long input nor a slow disk holds up what is short.
+    """
 
     def __init__(self, threads: int = 2) -> None:
         self._steps = Steps()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="whole")
+        self._whole = ThreadPoolExecutor(threads, thread_name_prefix="whole")
+        self._aside = ThreadPoolExecutor(threads, thread_name_prefix="aside")
 
     async def step(self, work: Callable[[], T]) -> T:
         """A short piece of work, after those before it."""
         return await self._steps.run(work)
 
     async def whole(self, work: Callable[[], T]) -> T:
-        """A long piece of work."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        """The computation of whole inputs, which may take long."""
+        return await asyncio.get_running_loop().run_in_executor(self._whole, work)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """What would hold up the event loop, and is no computation of a model."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
     def close(self) -> None:
         """End the threads when their work is done."""
         self._steps.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._whole.shutdown(wait=True, cancel_futures=True)
+        self._aside.shutdown(wait=True, cancel_futures=True)
