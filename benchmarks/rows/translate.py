@@ -1,7 +1,7 @@
 """Translation: Spanish to English, everyday sentences; no test sentence, in either language, is in the training part.
 
-Beside it: the translation of the nearest training sentence (by shared words, the rare ones counting more), and the
-Spanish itself.
+Two cores have 45 minutes for the training; one core alone (`--threads 1`) has 60, two thirds of that work. Beside it:
+the translation of the nearest training sentence (by shared words, the rare ones counting more), and the Spanish itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unrolled.data.pairs import read_pairs
 from unrolled.train.published import translation_scores
 
 FILES = "translate/spa-eng-{}.tsv"
-SECONDS = 45 * 60
+SECONDS = {2: 45 * 60, 1: 60 * 60}
 SHOWN = "¿Por qué no me dijiste que ibas a llegar tarde?"
 
 
@@ -28,7 +28,8 @@ def spanish(work: Work) -> Measured:
     known = set(read_pairs(train).sources)
     valid, test = (unseen(work, part, known) for part in ("dev", "test"))
     small = ("--hidden", 8, "--embedding", 8, "--vocabulary-size", 400) if work.quick else ()
-    found = work.train("translate", train, "spanish", "--valid", valid, "--test", test, *small, *work.limit(SECONDS))
+    limit = work.limit(SECONDS[1 if work.options.threads == 1 else 2])
+    found = work.train("translate", train, "spanish", "--valid", valid, "--test", test, *small, *limit)
     values = {"BLEU": found["test"]["bleu"], "chrF": found["test"]["chrf"], "greedy, dev": found["valid"]["bleu"]}
     pairs = read_pairs(test)
     nearest = nearest_translations(train, pairs.sources)
