@@ -23,6 +23,7 @@ NAMES = (
     "mnist1d",
     "tasks",
     "engines",
+    "stream",
 )
 HEAD = """# Results
 

@@ -26,6 +26,7 @@ SCRIPTS = (
     "engines",
     "large_text",
     "server",
+    "stream",
 )
 
 
@@ -152,6 +153,12 @@ def test_engines(benchmark_named: Find, tmp_path: Path) -> None:
     result = run(benchmark_named("engines"), "engines", tmp_path)
     check(result, tmp_path)
     assert len(result["table"]["rows"]) == 4 * 2 * 2
+
+
+def test_stream(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("stream"), "stream", tmp_path)
+    check(result, tmp_path)
+    assert [row[0] for row in result["table"]["rows"]] == ["language", "language, next 5", "tag", "classify"]
 
 
 def test_a_full_run_without_the_real_data_says_where_it_is(

@@ -7,12 +7,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from unrolled.tasks import TASKS
+from unrolled.data.arrays import Numbers
+from unrolled.data.documents import Origin
+from unrolled.data.problems import Problems
+from unrolled.data.signals import Signal, Sound, Strokes
+from unrolled.tasks import TASKS, ForecastOptions
 from unrolled.tasks.classify import ClassifyTask
+from unrolled.tasks.clips import Clips
+from unrolled.tasks.estimators.forecaster import _histories
+from unrolled.tasks.forecast import ForecastTask
+from unrolled.tasks.forecast_parts import parts_of
 from unrolled.tasks.language import LanguageTask
 from unrolled.tasks.model import Parts
 from unrolled.tasks.regress import RegressTask
 from unrolled.tasks.sequences import Examples
+from unrolled.tasks.tag import TagTask
+from unrolled.tasks.tag_parts import Layout, TagExamples
+from unrolled.tasks.transcribe import TranscribeTask, settle
 
 WORDS = ["red", "green's", "blue,", "grey", "3.5", "Red"]
 RNG = np.random.default_rng(7)
@@ -50,3 +61,66 @@ def stirred(model: Any) -> Any:
                 buffer.copy_(1 + torch.rand_like(buffer))
     model.module.eval()
     return model
+
+
+_TAG = np.random.default_rng(21)
+SENTENCES = [tuple(_TAG.choice(["The", "dog", "Barks", ".", "3.5", "é"], 7)) for _ in range(9)]
+STEPS = [(100 + 5 * _TAG.normal(size=(length, 3))).astype(np.float32) for length in (12, 7, 9)]
+FILMS = [_TAG.integers(0, 256, size=(length, 8, 8, 3)).astype(np.uint8) for length in (5, 4)]
+
+
+def tagger(inputs: Any, kind: str, **options: Any) -> TagTask:
+    layout = Layout(kind, "label", features=("a", "b", "c") if kind == "numbers" else (), rate=5.0, size=8)
+    labels = [["xyz"[place % 3] for place in range(len(row))] for row in inputs]
+    settings = {"hidden": 8, "embedding": 6, "characters": 4, "minimum": 1, "causal": True, **options}
+    torch.manual_seed(6)
+    examples = TagExamples([tuple(map(str, row)) for row in inputs] if kind == "words" else inputs, labels, layout)
+    model = TagTask.build(Parts(examples), TASKS["tag"].options(**settings))
+    model.module.eval()
+    return model
+
+
+_SAY = np.random.default_rng(31)
+SAID = ["ab ca", "b ac", "cab", "a b c", "bca", "c"]
+
+
+def sample(signal: Signal, length: int) -> Numbers:
+    """What arrives: samples, points, or steps."""
+    if isinstance(signal, Sound):
+        return (0.1 * _SAY.normal(size=length * 80)).astype(np.float32)
+    if isinstance(signal, Strokes):
+        begins = _SAY.random(length) < 0.2
+        begins[0] = True
+        return np.column_stack([_SAY.normal(size=(length, 2)).cumsum(0), begins]).astype(np.float32)
+    return _SAY.normal(size=(length, signal.width)).astype(np.float32)
+
+
+def transcriber(signal: Signal, **options: Any) -> TranscribeTask:
+    kept = [sample(signal, 40 + 3 * place) for place in range(len(SAID))]
+    kept = [signal.mel(one) if isinstance(signal, Sound) else one for one in kept]
+    origins = [Origin(None, place) for place in range(len(SAID))]  # type: ignore[arg-type]  # no file
+    settings = TASKS["transcribe"].options(
+        **{"hidden": 8, "layers": 2, "causal": True, "dropout": 0.0, "augment": 0.0, **options}
+    )
+    torch.manual_seed(8)
+    clips = settle([Clips(kept, SAID, origins=origins, signal=signal)], settings, None, Problems())[0]
+    model = TranscribeTask.build(Parts(clips), settings)
+    with torch.no_grad():
+        model.module.output.bias[model.blank] -= 1.5  # so that there is something to read
+    return stirred(model)  # type: ignore[no-any-return]
+
+
+CHANCE = np.random.default_rng(17)
+T = 60
+SERIES = 1e5 + 10 * np.sin(np.arange(T) / 3)[:, None] * (1, -2) + CHANCE.normal(size=(T, 2))
+START = "2024-01-30 22:00"
+HOURS = np.datetime64("2024-01-30T22:00:00") + np.arange(T).astype("timedelta64[h]")
+
+
+def forecaster(y: Any, *, times: Any = None, past: Any = None, known: Any = None, **options: Any) -> ForecastTask:
+    settings = ForecastOptions(
+        **{"hidden": 8, "embedding": 6, "horizon": 4, "context": 12, "segment": 3, "backtest": 0, **options}
+    )
+    torch.manual_seed(9)
+    model = ForecastTask.build(parts_of(_histories(y, times, past, known), settings), settings)
+    return stirred(model)  # type: ignore[no-any-return]

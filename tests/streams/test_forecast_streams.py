@@ -7,33 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from batteries.stream_laws import check_stream, cuts, follow, near
-from streams.streamed import stirred
+from streams.streamed import CHANCE, HOURS, SERIES, START, T, forecaster
 from unrolled.cells import names
 from unrolled.data.windows import LineScale
 from unrolled.errors import ArgumentError
 from unrolled.streams.forecast import Moments
-from unrolled.tasks import ForecastOptions
 from unrolled.tasks.estimators.forecaster import _histories
 from unrolled.tasks.forecast import ForecastTask
-from unrolled.tasks.forecast_parts import parts_of
-
-RNG = np.random.default_rng(17)
-T = 60
-SERIES = 1e5 + 10 * np.sin(np.arange(T) / 3)[:, None] * (1, -2) + RNG.normal(size=(T, 2))
-START = "2024-01-30 22:00"
-HOURS = np.datetime64("2024-01-30T22:00:00") + np.arange(T).astype("timedelta64[h]")
-
-
-def forecaster(y: Any, *, times: Any = None, past: Any = None, known: Any = None, **options: Any) -> ForecastTask:
-    settings = ForecastOptions(
-        **{"hidden": 8, "embedding": 6, "horizon": 4, "context": 12, "segment": 3, "backtest": 0, **options}
-    )
-    torch.manual_seed(9)
-    model = ForecastTask.build(parts_of(_histories(y, times, past, known), settings), settings)
-    return stirred(model)  # type: ignore[no-any-return]
 
 
 def whole(model: ForecastTask, y: Any, times: Any = None, past: Any = None) -> dict[str, Any]:
@@ -86,7 +68,7 @@ def test_gaps_longer_than_the_window_are_bridged_from_the_last_value_before() ->
 
 
 def test_covariates_of_the_past_stand_behind_the_targets() -> None:
-    past = RNG.normal(size=(T, 2)) * 100
+    past = CHANCE.normal(size=(T, 2)) * 100
     model = forecaster(SERIES, past=past, joint=True)
     rows = np.concatenate([SERIES, past], 1)[:25]
     check_stream(model.stream, cuts(rows, [7]), whole(model, SERIES[:25], past=past[:25]))
@@ -103,7 +85,7 @@ def test_a_new_series_is_scaled_by_what_came_of_it() -> None:
 
 
 def test_counts_are_whole_and_never_negative() -> None:
-    sold = RNG.poisson(4, size=T).astype(float)
+    sold = CHANCE.poisson(4, size=T).astype(float)
     model = forecaster({"a": sold}, distribution="negative-binomial")
     for series in ("a", "new"):
         check_stream(model.stream, cuts(sold, [30])[::2], {**whole(model, {series: sold}), "steps": T}, series=series)
@@ -111,8 +93,8 @@ def test_counts_are_whole_and_never_negative() -> None:
 
 @pytest.mark.parametrize("counts", [True, False])
 def test_moments_are_those_of_the_whole_column(counts: bool) -> None:
-    rows = 1e4 + RNG.normal(size=(40, 3)) ** 2
-    rows[RNG.random(rows.shape) < 0.3] = np.nan
+    rows = 1e4 + CHANCE.normal(size=(40, 3)) ** 2
+    rows[CHANCE.random(rows.shape) < 0.3] = np.nan
     rows[:, 2] = 5.0
     moments = Moments(3)
     for part in np.split(rows, [1, 2, 30]):
@@ -146,7 +128,7 @@ def test_a_start_that_is_missing_or_no_time_is_refused(start: str | None, senten
 def test_what_a_stream_cannot_have_is_refused() -> None:
     with pytest.raises(ArgumentError, match="and this run was trained without times; leave it out"):
         forecaster(SERIES).stream(start="2024-01-01")
-    known = RNG.normal(size=(T + 4, 1))
+    known = CHANCE.normal(size=(T + 4, 1))
     with pytest.raises(ArgumentError, match="this run needs known ahead of time, which a stream has not"):
         forecaster(SERIES, known=known).stream()
     with pytest.raises(ArgumentError, match=r"has the shape \(1, 3\), and this stream reads rows \(N, 2\)"):

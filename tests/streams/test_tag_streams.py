@@ -6,31 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from batteries.stream_laws import cuts, follow, near
+from streams.streamed import FILMS, SENTENCES, STEPS, tagger
 from unrolled.cells import names
 from unrolled.errors import ArgumentError
-from unrolled.tasks import TASKS
-from unrolled.tasks.model import Parts
 from unrolled.tasks.tag import TagTask
-from unrolled.tasks.tag_parts import Layout, TagExamples
-
-RNG = np.random.default_rng(21)
-SENTENCES = [tuple(RNG.choice(["The", "dog", "Barks", ".", "3.5", "é"], 7)) for _ in range(9)]
-ROWS = [(100 + 5 * RNG.normal(size=(length, 3))).astype(np.float32) for length in (12, 7, 9)]
-FILMS = [RNG.integers(0, 256, size=(length, 8, 8, 3)).astype(np.uint8) for length in (5, 4)]
-
-
-def tagger(inputs: Any, kind: str, **options: Any) -> TagTask:
-    layout = Layout(kind, "label", features=("a", "b", "c") if kind == "numbers" else (), rate=5.0, size=8)
-    labels = [["xyz"[place % 3] for place in range(len(row))] for row in inputs]
-    settings = {"hidden": 8, "embedding": 6, "characters": 4, "minimum": 1, "causal": True, **options}
-    torch.manual_seed(6)
-    examples = TagExamples([tuple(map(str, row)) for row in inputs] if kind == "words" else inputs, labels, layout)
-    model = TagTask.build(Parts(examples), TASKS["tag"].options(**settings))
-    model.module.eval()
-    return model
 
 
 def tags_of(model: TagTask, sequence: Any) -> list[dict[str, Any]]:
@@ -54,14 +35,14 @@ def check(model: TagTask, sequence: Any, cuttings: list[list[Any]]) -> None:
 
 @pytest.mark.parametrize("cell", names())
 def test_every_cell_tags_rows_as_they_come(cell: str) -> None:
-    model = tagger(ROWS, "numbers", cell=cell, hidden=16)
-    check(model, ROWS[0], cuts(ROWS[0], [5]))
+    model = tagger(STEPS, "numbers", cell=cell, hidden=16)
+    check(model, STEPS[0], cuts(STEPS[0], [5]))
 
 
 @pytest.mark.parametrize("options", [{"differences": True}, {"differences": False, "layers": 2}, {"drift": 0.3}])
 def test_rows_are_scaled_as_in_the_whole(options: dict[str, Any]) -> None:
-    model = tagger(ROWS, "numbers", **options)
-    check(model, ROWS[1], [*cuts(ROWS[1], [0, 3]), list(ROWS[1]), ROWS[1].tolist()])
+    model = tagger(STEPS, "numbers", **options)
+    check(model, STEPS[1], [*cuts(STEPS[1], [0, 3]), list(STEPS[1]), STEPS[1].tolist()])
 
 
 def test_words_may_be_cut_anywhere() -> None:
@@ -82,8 +63,8 @@ def test_frames_of_a_film() -> None:
 
 def test_what_cannot_be_answered_step_by_step_is_refused() -> None:
     with pytest.raises(ArgumentError, match="so it cannot answer step by step; train it with causal"):
-        tagger(ROWS, "numbers", causal=False).stream()
-    model = tagger(ROWS, "numbers", causal=False, bidirectional=False, scaling="itself")
+        tagger(STEPS, "numbers", causal=False).stream()
+    model = tagger(STEPS, "numbers", causal=False, bidirectional=False, scaling="itself")
     with pytest.raises(ArgumentError, match="brings each sequence to mean 0 by itself, which needs the whole of it"):
         model.stream()
     with pytest.raises(ArgumentError, match="a part is no list of words, and this stream reads words; give"):

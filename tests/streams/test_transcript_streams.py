@@ -7,52 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from batteries.stream_laws import check_stream, cuts, follow
-from streams.streamed import stirred
+from streams.streamed import SAID, sample, stirred, transcriber
 from unrolled.cells import names
 from unrolled.data.arrays import Numbers
-from unrolled.data.documents import Origin
-from unrolled.data.problems import Problems
-from unrolled.data.signals import Features, Signal, Sound, Strokes
+from unrolled.data.signals import Features, Sound, Strokes
 from unrolled.errors import ArgumentError
 from unrolled.streams.transcript import TranscribeChoices
 from unrolled.tasks import TASKS
-from unrolled.tasks.clips import Clips
 from unrolled.tasks.language import LanguageTask
 from unrolled.tasks.model import Parts
 from unrolled.tasks.streams.transcribing import search_of
-from unrolled.tasks.transcribe import TranscribeTask, settle
-
-RNG = np.random.default_rng(31)
-TEXTS = ["ab ca", "b ac", "cab", "a b c", "bca", "c"]
-
-
-def sample(signal: Signal, length: int) -> Numbers:
-    """What arrives: samples, points, or steps."""
-    if isinstance(signal, Sound):
-        return (0.1 * RNG.normal(size=length * 80)).astype(np.float32)
-    if isinstance(signal, Strokes):
-        begins = RNG.random(length) < 0.2
-        begins[0] = True
-        return np.column_stack([RNG.normal(size=(length, 2)).cumsum(0), begins]).astype(np.float32)
-    return RNG.normal(size=(length, signal.width)).astype(np.float32)
-
-
-def transcriber(signal: Signal, **options: Any) -> TranscribeTask:
-    kept = [sample(signal, 40 + 3 * place) for place in range(len(TEXTS))]
-    kept = [signal.mel(one) if isinstance(signal, Sound) else one for one in kept]
-    origins = [Origin(None, place) for place in range(len(TEXTS))]  # type: ignore[arg-type]  # no file
-    settings = TASKS["transcribe"].options(
-        **{"hidden": 8, "layers": 2, "causal": True, "dropout": 0.0, "augment": 0.0, **options}
-    )
-    torch.manual_seed(8)
-    clips = settle([Clips(kept, TEXTS, origins=origins, signal=signal)], settings, None, Problems())[0]
-    model = TranscribeTask.build(Parts(clips), settings)
-    with torch.no_grad():
-        model.module.output.bias[model.blank] -= 1.5  # so that there is something to read
-    return stirred(model)  # type: ignore[no-any-return]
+from unrolled.tasks.transcribe import TranscribeTask
 
 
 def whole(model: TranscribeTask, arrives: Numbers, **choices: Any) -> str:
@@ -110,7 +77,7 @@ def test_sound_in_parts_of_any_length(choices: dict[str, Any]) -> None:
 @pytest.mark.parametrize("units", ["char", "word"])
 def test_a_language_model_helps_on_both_sides_of_a_move(units: str) -> None:
     settings = TASKS["language"].options(hidden=8, embedding=4, units=units)
-    helper = stirred(LanguageTask.build(Parts(TEXTS), settings))
+    helper = stirred(LanguageTask.build(Parts(SAID), settings))
     model = transcriber(Features(3), reduction=1)
     arrives = sample(model.signal, 25)
     check(model, arrives, cuts(arrives, [4, 11]), beam=3, bonus=2.0, weight=1.0, language=helper)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from unrolled.errors import ArgumentError
 from unrolled.streams.running import NoChoices, Origin, Running, chosen
 from unrolled.streams.tag import Labels
+from unrolled.tasks.step_inputs import NumberInput
 from unrolled.tasks.streams.network import TorchNetwork
 from unrolled.tasks.tag_parts import input_stream
 
@@ -26,8 +28,10 @@ def tag_stream(model: TagTask, choices: Mapping[str, Any]) -> Running:
     chosen(NoChoices, choices)
     source, module = input_stream(model.reader), model.module.eval()
 
+    numbers = isinstance(model.reader, NumberInput)
+
     def features(steps: Any, before: int) -> Tensor:
-        return model.encoded(steps)
+        return module.encode(torch.from_numpy(steps)[None].to(model.device)) if numbers else model.encoded(steps)
 
     network = TorchNetwork(features, module.recurrent, module.output)
     return Running(Origin(model.task, model.identity), source, network, Labels(model.classes))
