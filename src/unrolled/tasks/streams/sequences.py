@@ -40,7 +40,7 @@ def classify_stream(model: ClassifyTask, choices: Mapping[str, Any]) -> Running:
             "--both-strands for streams"
         )
     if reading.kind == "sound":
-        raise ArgumentError("the features of this run need a whole sound; use predict")
+        raise ArgumentError("this run hears each sound against its own loudest moment, so it needs all of it; use predict")
     source: Input
     if model.vocabulary is None:
         source = SeriesInput(_scaler(model), missing=True, marks=model.marks)
