@@ -28,7 +28,7 @@ def drawn(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def keras_cases(generator: np.random.Generator, x: np.ndarray) -> Iterator[Case]:
-    """Every layer one way, both ways and in a stack of both, with biases and without; two with other activations."""
+    """Every layer one way, both ways and in a stack of both, with biases and without; three with other activations."""
     layers = keras.layers
     kinds: dict[str, Callable[..., Any]] = {
         "LSTM": layers.LSTM,
@@ -42,6 +42,7 @@ def keras_cases(generator: np.random.Generator, x: np.ndarray) -> Iterator[Case]
         plans += [(kind, 1, False, False, {})]
     plans += [("LSTM", 1, False, True, {"activation": "relu", "recurrent_activation": "hard_sigmoid"})]
     plans += [("GRU", 1, False, True, {"activation": "softsign", "recurrent_activation": "hard_sigmoid"})]
+    plans += [("LSTM", 1, False, True, {"activation": "leaky_relu", "recurrent_activation": "sigmoid"})]
     for kind, depth, both, bias, activations in plans:
         made = [kinds[kind](UNITS, return_sequences=True, use_bias=bias, **activations) for _ in range(depth)]
         stack = [layers.Bidirectional(layer) if both else layer for layer in made]

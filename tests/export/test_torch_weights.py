@@ -117,9 +117,7 @@ def test_dropout_of_training_is_no_obstacle_and_zoneout_is_one() -> None:
     torchs.load_state_dict(to_torch(layer))
     torch.testing.assert_close(layer(signal().float())[0], outputs(torchs, signal().float()), rtol=0, atol=1e-6)
     kept = ur.Recurrent(ur.cells.LSTM(), FEATURES, HIDDEN, regularisation=ur.Regularisation(zoneout=0.1))
-    with pytest.raises(
-        ArgumentError, match="the layer has zoneout, for which the weights of a torch layer"
-    ):
+    with pytest.raises(ArgumentError, match="the layer has zoneout, for which the weights of a torch layer"):
         to_torch(kept)
 
 
