@@ -1,4 +1,4 @@
-"""`unrolled export RUN`: the run as ONNX models that were tried, with what a program needs beside them."""
+"""`unrolled export RUN`: the run as ONNX models that were tried, with what a program needs beside them, or halved."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from unrolled.errors import UsageError
 if TYPE_CHECKING:
     from unrolled.export.to_onnx import Accuracy, Export, Written
 
-To = Annotated[Literal["onnx"], Parameter(name="--to", help="the form")]
-Out = Annotated[Path | None, Parameter(help="folder for the files; default: RUN/onnx")]
+To = Annotated[
+    Literal["onnx", "bfloat16"],
+    Parameter(name="--to", help="the form; bfloat16: a run with weights of half the size"),
+]
+Out = Annotated[Path | None, Parameter(help="folder for the files; default: RUN/onnx, or RUN-bfloat16")]
 Int8 = Annotated[Flag, Parameter(help="store matrices as int8, in a quarter of the room")]
 Data = Annotated[
-    Path | None, Parameter(help="with --int8: a file as `evaluate` takes it, to measure what that costs in accuracy")
+    Path | None,
+    Parameter(help="with --int8 or bfloat16: a file as `evaluate` takes it, to measure what that costs in accuracy"),
 ]
 
 
@@ -27,6 +31,11 @@ def export(
     run: Run, /, *, to: To = "onnx", out: Out = None, int8: Int8 = False, data: Data = None, output: Output = Output()
 ) -> None:
     """Write a run as ONNX models, run them in ONNX Runtime at other sizes and compare them with our own answers."""
+    if to == "bfloat16":
+        if int8:
+            raise UsageError("--int8 is a form of ONNX models, and the form asked for is bfloat16; leave one out.")
+        _halved(run, run.with_name(f"{run.name}-bfloat16") if out is None else out, data, output)
+        return
     from unrolled.export.to_onnx import onnx
 
     if data is not None and not int8:
@@ -39,6 +48,21 @@ def export(
     found = onnx(run, run / "onnx" if out is None else out, int8=int8, data=data, notify=progress)
     sys.stderr.flush()
     output.result(_as_data(run, to, found), text(found))
+
+
+def _halved(run: Path, out: Path, data: Path | None, output: Output) -> None:
+    """A run of half the size, and what that costs on `data`."""
+    from unrolled.export.halved import halve
+
+    found = halve(run, out, data=data)
+    sizes = f"{_size(found.bytes_bfloat16)} of weights instead of {_size(found.bytes_float32)}"
+    lines = [f"{found.run}: a run like any other, {sizes}"]
+    if data is not None:
+        lines += [f"on {data}:", f"{'':<20}  {'float32':>10}  {'bfloat16':>10}"]
+        lines += [f"{name:<20}  {value:>10.4f}  {found.bfloat16[name]:>10.4f}" for name, value in found.float32.items()]
+    result = {"run": found.run, "to": "bfloat16", "bytes_float32": found.bytes_float32}
+    result |= {"bytes_bfloat16": found.bytes_bfloat16, "float32": found.float32, "bfloat16": found.bfloat16}
+    output.result(result, "\n".join(lines))
 
 
 def text(found: Export) -> str:
