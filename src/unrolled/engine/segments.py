@@ -62,22 +62,26 @@ class _InSegments(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, job: Job, xs: Tensor | None, *rest: Tensor) -> Tensors:
         state, weights = rest[: job.states], rest[job.states :]
+        parts = job.parts()
         outputs = None
-        borders: list[Tensor] = []
-        for part in job.parts():
-            borders += state
-            ys, after = job.run(part, None if xs is None else xs[:, part], state, weights)
+        # In one piece each: small tensors that stay, between large ones that go, would leave holes that nothing fits.
+        borders = [s.new_empty(len(parts), *s.shape) for s in state]
+        for k, part in enumerate(parts):
+            for border, value in zip(borders, state, strict=True):
+                border[k] = value
+            before = tuple(border[k] for border in borders)
+            ys, state = job.run(part, None if xs is None else xs[:, part], before, weights)
             if outputs is None:
                 outputs = ys.new_empty(ys.shape[0], job.steps, job.width)
             outputs[:, part] = ys
-            # a view would keep the whole segment alive
-            state = tuple(s.clone() for s in after)
         assert outputs is not None  # noqa: S101  # a job has steps
+        # a view would keep the whole segment alive
+        last = tuple(value.clone() for value in state)
         ctx.save_for_backward(xs, *weights, *borders)
         ctx.set_materialize_grads(False)
         ctx.job, ctx.count = job, 1 + len(weights)
         ctx.again = _autocast(state[0].device.type)
-        return outputs, *state
+        return outputs, *last
 
     @staticmethod
     def backward(ctx: Any, d_outputs: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -95,7 +99,7 @@ class _InSegments(torch.autograd.Function):
         d_xs = torch.zeros_like(xs) if wants_xs else None
         d_state = d_last
         for k, part in reversed(list(enumerate(job.parts()))):
-            state = tuple(s.detach().requires_grad_() for s in borders[k * job.states : (k + 1) * job.states])
+            state = tuple(border[k].detach().requires_grad_() for border in borders)
             x = None if xs is None else xs[:, part].detach().requires_grad_(wants_xs)
             with torch.enable_grad(), ctx.again():
                 ys, after = job.run(part, x, state, leaves)
