@@ -15,7 +15,6 @@ from unrolled.tasks.folder import WEIGHTS, damaged_weights, strange_weight
 
 Array = npt.NDArray[np.float32]
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
-_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 
 
 def read_weights(run: Path) -> dict[str, npt.NDArray[Any]]:
@@ -30,20 +29,7 @@ def read_weights(run: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _widened(content: bytes) -> dict[str, npt.NDArray[Any]]:
     """Arrays of which some are in bfloat16, whose 16 bits are the upper ones of float32."""
-    found = deserialize(content)
-    arrays = {}
-    for name, entry in found:
-        if entry["dtype"] == "BF16":
-            wide = np.frombuffer(entry["data"], "<u2").astype(np.uint32) << 16
-            arrays[name] = wide.view(np.float32).reshape(entry["shape"])
-        else:
-            arrays[name] = np.frombuffer(entry["data"], _TYPES[entry["dtype"]]).reshape(entry["shape"])
-    return arrays
-
-
-def _widened(content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Arrays of which some are in bfloat16, whose 16 bits are the upper ones of float32."""
-    found = deserialize(content)
+    found = deserialize(content)  # type: ignore[no-untyped-call]  # safetensors does not type it
     arrays = {}
     for name, entry in found:
         if entry["dtype"] == "BF16":
