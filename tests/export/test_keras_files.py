@@ -96,6 +96,7 @@ def test_a_stack_of_both_directions(tmp_path: Path) -> None:
     same(from_keras_file(write(tmp_path / "m.keras", entries, groups)), layer)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # keras's own saving
 def test_a_file_that_keras_writes_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras", reason="keras is not installed; a golden file made by it is read instead")

@@ -63,6 +63,11 @@ def test_torch_weights_go_in_and_out(mode: str, layers: int, bidirectional: bool
     torch.testing.assert_close(outputs(again, signal()), outputs(torchs, signal()), rtol=0, atol=1e-12)
 
 
+def test_a_module_tells_its_nonlinearity() -> None:
+    torchs = module("relu")
+    torch.testing.assert_close(from_torch(torchs)(signal())[0], outputs(torchs, signal()), rtol=0, atol=1e-12)
+
+
 def test_last_state_is_that_of_torch() -> None:
     torchs = module("lstm", 2, bidirectional=True)
     _, (h, c) = torchs(signal())
