@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,10 +15,12 @@ from torch.nn import functional
 
 from unrolled.data import Labelled, Scaler, Vocabulary, check_labels
 from unrolled.data.genome import clean, reverse_complement
+from unrolled.data.large.rows import LargeRows
 from unrolled.data.ts import augment_series
 from unrolled.data.voicing import augment_voiced
 from unrolled.errors import ArgumentError, DataError
 from unrolled.streams.running import Running
+from unrolled.tasks.large_rows import groups_of, labelled, large_tables, open_rows
 from unrolled.tasks.model import Parts, TaskModel, epochs_for
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import ClassifyOptions, Common
@@ -41,6 +43,7 @@ class ClassifyTask(SequenceTask):
 
     task: ClassVar[str] = "classify"
     metric: ClassVar[str] = "accuracy"
+    large: ClassVar[bool] = True
     overfits: ClassVar[bool] = True
 
     def __init__(
@@ -64,10 +67,7 @@ class ClassifyTask(SequenceTask):
 
     @classmethod
     def read(cls, path: Path, options: ClassifyOptions, common: Common) -> Parts[Examples]:
-        reading = recognise(path, options, common.group)
-        found = reading.labelled(path, skip_bad=common.skip_bad)
-        check_labels(Labelled(path, [""] * len(found.labels), found.labels, found.origins))
-        groups = group_column(path, common.group, [origin.row for origin in found.origins])
+        reading, found, groups = cls._training(path, options, common)
         examples = Examples(found.inputs, found.labels, groups, reading)
         others = {
             name: reading.labelled(file, skip_bad=common.skip_bad)
@@ -83,6 +83,22 @@ class ClassifyTask(SequenceTask):
         options = options.for_kind(reading.kind, len(examples))
         own = part_off(examples, options, common, None if options.separator else found.labels)
         return Parts(own.train, own.valid, parts.get("test"), own.how, remarks, skipped)
+
+    @classmethod
+    def _training(
+        cls, path: Path, options: ClassifyOptions, common: Common
+    ) -> tuple[Reading, Found, list[Hashable] | None]:
+        """The training rows, and how their file is read."""
+        plain = options.read_as in ("auto", "text") and options.separator is None and options.positions is None
+        if files := large_tables(path, options.text if plain else None, options, common):
+            rows = open_rows(files, options.text, options, common, names=(options.label,), numbers=())
+            rows, labels, skipped = labelled(rows, options.label, common)
+            reading = Reading("text", options.text, options.label)
+            return reading, Found(rows, labels, [], skipped), groups_of(rows, common)
+        reading = recognise(path, options, common.group)
+        found = reading.labelled(path, skip_bad=common.skip_bad)
+        check_labels(Labelled(path, [""] * len(found.labels), found.labels, found.origins))
+        return reading, found, group_column(path, common.group, [origin.row for origin in found.origins])
 
     @classmethod
     def settle(cls, options: ClassifyOptions, parts: Parts[Examples]) -> ClassifyOptions:
@@ -143,7 +159,9 @@ class ClassifyTask(SequenceTask):
         """The sequences of a file, with or without labels, and where each stands. Raises DataError."""
         return self.reading.unlabelled(path)
 
-    def encode(self, inputs: Inputs) -> list[npt.NDArray[Any]]:
+    def encode(self, inputs: Inputs) -> Sequence[npt.NDArray[Any]]:
+        if isinstance(inputs, LargeRows):
+            return super().encode(inputs)
         return encoded_classes(inputs, self.reading, self.vocabulary, self.scaler, marks=self.marks)
 
     def outputs(self, inputs: Inputs, *, pooled: bool = False) -> npt.NDArray[np.float32]:
@@ -271,6 +289,8 @@ def _layout(examples: Examples, options: ClassifyOptions) -> Reading:
 
 def _remark(reading: Reading, inputs: Inputs) -> tuple[str, ...]:
     """What the file was taken for, where that is not text, and how long its sequences are."""
+    if isinstance(inputs, LargeRows):
+        return ()
     lengths = sorted({len(row) for row in inputs})
     if reading.kind == "sound":
         long = _span(*(f"{max(0, steps - 1) * reading.hop:.1f}" for steps in (lengths[0], lengths[-1])))

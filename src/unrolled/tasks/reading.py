@@ -33,7 +33,7 @@ _LOOKED_AT = 50
 class Found:
     """What one file holds: inputs as the network's task takes them, labels, the row of each, what was left out."""
 
-    inputs: list[Any] = field(repr=False)
+    inputs: Sequence[Any] = field(repr=False)
     labels: list[Any] = field(repr=False)
     origins: list[Origin] = field(repr=False)
     skipped: tuple[DataError, ...] = ()

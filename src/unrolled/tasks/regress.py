@@ -19,6 +19,7 @@ from unrolled.data import (
     read_text_targets,
 )
 from unrolled.streams.running import Running
+from unrolled.tasks.large_rows import groups_of, large_tables, open_rows, with_numbers
 from unrolled.tasks.model import Parts, TaskModel
 from unrolled.tasks.network import NetworkPlan
 from unrolled.tasks.options import Common, RegressOptions
@@ -36,6 +37,7 @@ class RegressTask(SequenceTask):
 
     task: ClassVar[str] = "regress"
     metric: ClassVar[str] = "mse"
+    large: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -58,13 +60,19 @@ class RegressTask(SequenceTask):
     @classmethod
     def read(cls, path: Path, options: RegressOptions, common: Common) -> Parts[Examples]:
         columns = _columns(options)
-        remarks = _remarks(path, columns)
-        examples = _read(path, columns, common)
+        if files := large_tables(path, options.text, options, common):
+            rows = open_rows(files, str(options.text), options, common, names=(), numbers=tuple(options.target))
+            rows, targets, skipped = with_numbers(rows, tuple(options.target), common)
+            remarks: tuple[str, ...] = ()
+            examples = Examples(rows, targets, groups_of(rows, common))
+        else:
+            remarks, skipped = _remarks(path, columns), ()
+            examples = _read(path, columns, common)
         test = None if common.test is None else _read(common.test, columns)
         if common.valid is not None:
-            return Parts(examples, _read(common.valid, columns), test, str(common.valid), remarks)
+            return Parts(examples, _read(common.valid, columns), test, str(common.valid), remarks, skipped)
         parts = part_off(examples, options, common, None)
-        return Parts(parts.train, parts.valid, test, parts.how, remarks)
+        return Parts(parts.train, parts.valid, test, parts.how, remarks, skipped)
 
     @classmethod
     def build(cls, parts: Parts[Examples], options: RegressOptions, start: TaskModel[Any] | None = None) -> Self:

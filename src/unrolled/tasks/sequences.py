@@ -21,6 +21,7 @@ from unrolled.data import (
     pad_numbers,
     split_rows,
 )
+from unrolled.data.large.rows import LargeRows, lengths_of
 from unrolled.errors import ArgumentError
 from unrolled.layers import Pooling
 from unrolled.models import Embedding, SequenceNetwork
@@ -54,7 +55,9 @@ class Examples:
     def take(self, rows: npt.NDArray[np.int64]) -> Examples:
         """The examples in these rows."""
         groups = None if self.groups is None else [self.groups[i] for i in rows]
-        return Examples([self.inputs[i] for i in rows], [self.targets[i] for i in rows], groups, self.layout)
+        inputs = self.inputs
+        inputs = inputs.take(rows) if isinstance(inputs, LargeRows) else [inputs[i] for i in rows]
+        return Examples(inputs, [self.targets[i] for i in rows], groups, self.layout)
 
 
 class Batch(NamedTuple):
@@ -128,8 +131,10 @@ class SequenceTask(TaskModel[Examples]):
             with torch.no_grad():
                 self.module.embed.weight[known] = torch.from_numpy(vectors)[known]
 
-    def encode(self, inputs: Inputs) -> list[npt.NDArray[Any]]:
+    def encode(self, inputs: Inputs) -> Sequence[npt.NDArray[Any]]:
         """Texts to ids (T,), arrays to scaled numbers (T, F). Raises ArgumentError where the kind is another."""
+        if isinstance(inputs, LargeRows) and self.vocabulary is not None:
+            return inputs.under(self.vocabulary)
         return encoded(inputs, self.vocabulary, self.scaler, self.plan.inputs)
 
     @torch.no_grad()
@@ -139,8 +144,8 @@ class SequenceTask(TaskModel[Examples]):
         encoded = self.encode(inputs)
         width = self.module.pooling.size if pooled else self.plan.outputs
         answers = np.empty((len(encoded), width), dtype=np.float32)
-        if encoded:
-            for rows in LengthBatches([len(row) for row in encoded], 128, 0, shuffle=False).epoch(0):
+        if len(encoded):
+            for rows in LengthBatches(lengths_of(encoded), 128, 0, shuffle=False).epoch(0):
                 x, lengths = padded([encoded[i] for i in rows])
                 x, lengths = x.to(self.device), lengths.to(self.device)
                 found = self.module.encode(x, lengths) if pooled else self.module(x, lengths)
@@ -167,13 +172,17 @@ class SequenceTask(TaskModel[Examples]):
     ) -> BatchSource:
         """Training batches of `examples` with these targets (N,) or (N, K)."""
         encoded = self.encode(examples.inputs)
-        order = LengthBatches([len(row) for row in encoded], options.batch_size, seed)
+        order = LengthBatches(lengths_of(encoded), options.batch_size, seed)
         return Batches(order, encoded, targets, change)
 
     def keys(self, examples: Examples) -> list[Hashable]:
+        if isinstance(examples.inputs, LargeRows):
+            return list(examples.inputs.keys())
         return [row if isinstance(row, str) else (row.shape, row.tobytes()) for row in examples.inputs]
 
     def fingerprint(self, examples: Examples) -> str:
+        if isinstance(examples.inputs, LargeRows):
+            return digest([examples.inputs.fingerprint, *examples.targets])
         return digest([*self.keys(examples), *map(str, examples.targets)])
 
     def input_schema(self) -> dict[str, Any]:
@@ -187,8 +196,10 @@ def padded(rows: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(array), torch.from_numpy(lengths)
 
 
-def text_vocabulary(texts: Sequence[str], options: SequenceOptions) -> Vocabulary:
+def text_vocabulary(texts: Inputs, options: SequenceOptions) -> Vocabulary:
     """The vocabulary of the training texts."""
+    if isinstance(texts, LargeRows):
+        return texts.vocabulary(size=options.vocabulary_size, minimum=options.minimum)
     lowercase = options.lowercase if options.lowercase is not None else options.units == "word"
     return build_vocabulary(
         options.units, texts, size=options.vocabulary_size, minimum=options.minimum, lowercase=lowercase
@@ -235,7 +246,7 @@ def make(inputs: Inputs, options: SequenceOptions, outputs: int, start: TaskMode
     vocabulary, scaler, vectors = None, None, None
     if start is not None and options.vectors is not None:
         raise ArgumentError("vectors and from exclude each other, because both say how the embedding starts; give one")
-    text = isinstance(inputs[0], str)
+    text = isinstance(inputs, LargeRows) or isinstance(inputs[0], str)
     if start is not None and text == (start.vocabulary is None):
         given, wanted = ("text", "numbers") if text else ("numbers", "text")
         raise ArgumentError(f"the data is {given} and the run named by from reads {wanted}; leave from out")

@@ -201,6 +201,11 @@ def _rows(path: Path, cut: Cut, problems: Problems, begin: Place) -> Iterator[Bl
     yield block
 
 
+def table_columns(path: Path) -> tuple[str, ...]:
+    """The names of the columns of a table, of a .jsonl those of its first line. Raises DataError."""
+    return _TABLES[suffix_of(path)].columns(path)
+
+
 def _text_name(names: Sequence[str], wanted: str | None, path: Path) -> str:
     if wanted is not None:
         return wanted

@@ -21,6 +21,7 @@ from unrolled.data.large.progress import Progress, tell
 from unrolled.data.large.units import END, START, Coder, coder_for
 from unrolled.data.problems import Problems
 from unrolled.data.table import is_table
+from unrolled.data.targets import as_number
 from unrolled.errors import DataError
 
 TOKENS, BEGINS, ROWS, KEYS = "tokens", "begins", "rows", "keys"
@@ -32,12 +33,13 @@ _NAMED = 1000
 
 @dataclass(frozen=True)
 class Reading:
-    """How the files are read: units, the table's column of text, further columns as text, what to do with bad rows."""
+    """How the files are read: units, the table's columns of text, of names and of numbers, what to do with bad rows."""
 
     units: str
     lowercase: bool = False
     text: str | None = "text"
     columns: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     skip_bad: bool = False
 
 
@@ -84,7 +86,7 @@ class _Building:
             self._check_room()
         started, begun = time.monotonic(), self._done()
         told, save_at = started, started + _SAVED_EACH
-        cut = Cut(self.reading.text, self.reading.columns, self.coder.gap)
+        cut = Cut(self.reading.text, (*self.reading.columns, *self.reading.numbers), self.coder.gap)
         for block in read_blocks(self.files, cut, self.problems, self.place):
             self._add(block)
             now = time.monotonic()
@@ -121,7 +123,7 @@ class _Building:
         self.growing.append(TOKENS, flat)
         self.growing.append(BEGINS, self.count + starts[begins])
         self.growing.append(ROWS, np.array(block.rows, dtype=np.int64)[begins])
-        if self.reading.columns:
+        if block.columns:
             self._add_columns(block)
         self.count += len(flat)
         self.documents += int(begins.sum())
@@ -129,10 +131,13 @@ class _Building:
         self.breaks += sum(text.count("\n") for text in block.texts)
 
     def _add_columns(self, block: Block) -> None:
-        """Each further column as the number of its text's first appearance; and a key of each text."""
-        for name, codes, cells in zip(self.reading.columns, self.codes, block.columns, strict=True):
-            found = np.fromiter((codes.setdefault(cell, len(codes)) for cell in cells), np.int64, len(cells))
-            self.growing.append(f"column-{name.encode().hex()}", found)
+        """Names as the number of their first appearance, numbers as they are, and a key of each text."""
+        count = len(self.reading.columns)
+        for name, codes, cells in zip(self.reading.columns, self.codes, block.columns, strict=False):
+            found = np.fromiter((codes.setdefault(cell.strip(), len(codes)) for cell in cells), np.int64, len(cells))
+            self.growing.append(column_file(name), found)
+        for name, cells in zip(self.reading.numbers, block.columns[count:], strict=True):
+            self.growing.append(column_file(name), np.array([as_number(cell) for cell in cells]))
         keys = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in block.texts)
         self.growing.append(KEYS, np.frombuffer(keys, dtype=np.uint64))
 
@@ -186,6 +191,11 @@ class _Building:
         self.coder.load(state["tokens"])
         self.codes = [{text: number for number, text in enumerate(texts)} for texts in state["codes"]]
         self.problems.found = [DataError(sentence) for sentence in state["skipped"]]
+
+
+def column_file(name: str) -> str:
+    """The name of the flat file of a column."""
+    return f"column-{name.encode().hex()}"
 
 
 def _with_borders(

@@ -141,7 +141,7 @@ class LargeTexts:
 
     def _blocks(self, start: Place) -> Iterator[Block]:
         coder = self._coder()
-        cut = Cut(self.reading.text, self.reading.columns, coder.gap)
+        cut = Cut(self.reading.text, gap=coder.gap)
         return read_blocks(self.files, cut, Problems(self.reading.skip_bad), start)
 
     def vocabulary(self, *, size: int | None, minimum: int, specials: Sequence[str]) -> Vocabulary:
