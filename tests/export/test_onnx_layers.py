@@ -17,9 +17,9 @@ import unrolled as ur
 from unrolled import cells
 from unrolled.cell import OPERATIONS, Cell, state, tanh, trace, vector
 from unrolled.errors import ArgumentError, EngineError, ExportError, RunError
-from unrolled.export.to_onnx.layer import SIZES
 from unrolled.export.to_onnx.native import native
 from unrolled.export.to_onnx.operations import ONNX
+from unrolled.export.to_onnx.samples import SIZES
 from unrolled.export.to_onnx.verify import open_session
 from unrolled.layers import Recurrent, Regularisation, Structure
 from unrolled.tasks.cells import load_cell

@@ -326,6 +326,46 @@ def test_int8_says_what_it_costs_on_the_users_data(tmp_path: Path) -> None:
     assert 0 < np.abs(small - plain).max() < 0.1
 
 
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("language", {"tied": True, "cell": "slstm"}),
+        ("caption", {}),
+        ("translate", {"joint": True}),
+        ("transcribe", {"reduction": 2, "causal": True}),
+        ("forecast", {"known": ("open",)}),
+    ],
+    ids=str,
+)
+def test_int8_of_every_kind_of_matrix(task: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """The file is compared with a network whose weights were rounded, so a matrix in other steps would show."""
+    model = small_model(task, small_file(task, tmp_path), **options)
+    plain, small = (ur.export.onnx(model, tmp_path / f"int8 {int8}", int8=int8) for int8 in (False, True))
+    assert max(file.largest[1] for file in small.files) < 2e-5
+    for file in small.files:
+        arrays = onnx.load(file.path).graph.initializer
+        left = [a.name for a in arrays if a.data_type == onnx.TensorProto.FLOAT and len(a.dims) > 1 and min(a.dims) > 3]
+        assert set(left) <= {"student", "weights of quantiles"}, left
+    assert small.files[-1].operators == plain.files[-1].operators
+
+
+def test_an_estimator_and_a_folder_of_a_run(tmp_path: Path) -> None:
+    texts = ["good dog", "bad cat", "good cat", "bad dog"] * 4
+    labels = ["x", "y"] * 8
+    estimator = ur.Classifier(hidden=4, embedding=3, epochs=1, threads=1).fit(texts, labels)
+    estimator.save(tmp_path / "run")
+    for what in (estimator, tmp_path / "run", str(tmp_path / "run")):
+        found = ur.export.onnx(what, tmp_path / "out")
+        assert found.task == "classify" and found.bytes > 0
+
+
+def test_a_model_too_large_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model("language", small_file("language", tmp_path))
+    monkeypatch.setattr("unrolled.export.to_onnx.graph._LARGEST", 1000)
+    with pytest.raises(ArgumentError, match=r"has 0\.0 GiB of weights and an ONNX file holds 2; export it with int8\."):
+        ur.export.onnx(model, tmp_path / "out")
+
+
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model("language", small_file("language", tmp_path))
     with pytest.raises(ArgumentError, match=r"data is for measuring what int8 weights cost.*add int8"):

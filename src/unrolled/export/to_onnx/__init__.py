@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,7 @@ from unrolled.errors import ArgumentError
 from unrolled.export.to_onnx.graph import library
 from unrolled.export.to_onnx.layer import layer_artifacts, layer_states, whole_layer
 from unrolled.export.to_onnx.package import Accuracy, Export, Notify, Package, check_folder, write_package
-from unrolled.export.to_onnx.rounding import copied, in_evaluation, round_weights
+from unrolled.export.to_onnx.rounding import in_evaluation, round_weights
 from unrolled.export.to_onnx.verify import Written, write
 from unrolled.layers import Recurrent
 from unrolled.tasks.model import TaskModel
@@ -55,11 +56,11 @@ def onnx(
     home, _, name = _HOMES[model.task].partition(":")
     package: Callable[..., Package] = getattr(import_module(home), name)
     check_folder(Path(out))
-    exact = copied(model)
+    exact = deepcopy(model)
     in_evaluation(exact.module)
     if not int8:
         return write_package(package(exact), Path(out), notify)
-    rounded = copied(exact)
+    rounded = deepcopy(exact)
     round_weights(rounded.module)
     found = write_package(package(rounded, int8=True), Path(out), notify)
     if data is None:
@@ -88,7 +89,7 @@ def _model(what: Any) -> Recurrent | TaskModel[Any]:
 def _layer(what: Recurrent, out: Path, *, int8: bool, data: str | Path | None, notify: Notify) -> Export:
     if data is not None:
         raise ArgumentError("a layer alone has no metrics that data could be measured by; leave data out.")
-    layer = copied(what)
+    layer = deepcopy(what)
     in_evaluation(layer)
     if int8:
         round_weights(layer)

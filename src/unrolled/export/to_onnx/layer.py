@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 
 from unrolled.export.to_onnx.graph import FLOAT, Graph
@@ -16,13 +13,19 @@ from unrolled.export.to_onnx.recurrent import (
     output_states,
     sequences,
     start_values,
-    state_names,
 )
-from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried, Sample
-from unrolled.layers import Recurrent, State
+from unrolled.export.to_onnx.samples import (
+    answered_states,
+    given_states,
+    numbers,
+    ragged,
+    random_states,
+    sequence_samples,
+    step_samples,
+)
+from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried
+from unrolled.layers import Recurrent
 
-# Rows and steps of the inputs that a file is tried with; none was seen when it was written.
-SIZES = ((2, 9), (1, 1), (5, 14))
 WHOLE, STEP = "model.onnx", "step.onnx"
 
 
@@ -46,18 +49,13 @@ def whole_layer(layer: Recurrent, file: str, *, int8: bool = False) -> Artifact:
     outputs, after = sequences(g, layer, x, lengths, input_states(g, layer, x.size(0)))
     g.output("outputs", outputs, FLOAT, ["batch", "steps", layer.output_size])
     output_states(g, layer, after)
-    rng = np.random.default_rng(0)
-    samples = [
-        Sample(
-            f"{rows} x {steps}",
-            {
-                "x": numbers(rng, rows, steps, layer.input_size),
-                "lengths": ragged(rng, rows, steps),
-                **random_states(rng, layer, rows),
-            },
-        )
-        for rows, steps in SIZES
-    ]
+    samples = sequence_samples(
+        lambda rng, rows, steps: {
+            "x": numbers(rng, rows, steps, layer.input_size),
+            "lengths": ragged(rng, rows, steps),
+            **random_states(rng, layer, rows),
+        }
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -75,11 +73,9 @@ def layer_step(layer: Recurrent, file: str, *, int8: bool = False) -> Artifact:
     outputs, after = one_step(g, layer, x, input_states(g, layer, x.size(0)))
     g.output("outputs", outputs, FLOAT, ["batch", layer.output_size])
     output_states(g, layer, after)
-    rng = np.random.default_rng(1)
-    samples = [
-        Sample(f"{rows}", {"x": numbers(rng, rows, layer.input_size), **random_states(rng, layer, rows)})
-        for rows, _ in SIZES
-    ]
+    samples = step_samples(
+        lambda rng, rows: {"x": numbers(rng, rows, layer.input_size), **random_states(rng, layer, rows)}
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -87,54 +83,3 @@ def layer_step(layer: Recurrent, file: str, *, int8: bool = False) -> Artifact:
         return {"outputs": outputs.numpy(), **answered_states(layer, state)}
 
     return Artifact(file, g, samples, answer, method(layer))
-
-
-def numbers(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Standard normal float32."""
-    return rng.standard_normal(shape).astype(np.float32)
-
-
-def ragged(rng: np.random.Generator, rows: int, steps: int, least: int = 0) -> np.ndarray:
-    """Lengths (B,) int64: the first full, the last of several the least."""
-    found = rng.integers(max(least, 1), steps + 1, rows)
-    found[0] = steps
-    if rows > 1:
-        found[-1] = least
-    return found.astype(np.int64)
-
-
-def random_states(
-    rng: np.random.Generator, layer: Recurrent, rows: int, prefix: str = "state"
-) -> dict[str, np.ndarray]:
-    """States somewhere near the initial one, by the names of the inputs.
-
-    Added to each is a little more than 0, because a normaliser divides.
-    """
-    start = layer.initial_state(rows)
-    return {
-        name: getattr(start[i][k], state).detach().numpy()
-        + rng.uniform(0.1, 0.9, (rows, getattr(start[i][k], state).shape[1])).astype(np.float32)
-        for i, sides in enumerate(state_names(layer, prefix))
-        for k, names in enumerate(sides)
-        for state, name in names.items()
-    }
-
-
-def given_states(layer: Recurrent, given: Arrays, prefix: str = "state") -> State:
-    """The inputs of the state as the layer takes them."""
-    kind = layer.program.state_type
-    return tuple(
-        tuple(kind(*(torch.from_numpy(given[name]) for name in names.values())) for names in sides)
-        for sides in state_names(layer, prefix)
-    )
-
-
-def answered_states(layer: Recurrent, state: State, prefix: str = "next") -> dict[str, np.ndarray]:
-    """The layer's own state by the names of the outputs."""
-    sides: Sequence[Sequence[dict[str, str]]] = state_names(layer, prefix)
-    return {
-        name: getattr(state[i][k], part).numpy()
-        for i, one in enumerate(sides)
-        for k, names in enumerate(one)
-        for part, name in names.items()
-    }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.export.to_onnx.graph import FLOAT, Graph, Value
-from unrolled.export.to_onnx.recurrent import array, count
+from unrolled.export.to_onnx.steps import array, count
 from unrolled.layers import AdaptiveOutput, Attention, Pooling
 from unrolled.models import Embedding, ImageEncoder
 from unrolled.models.front import Convolutions
@@ -156,8 +156,6 @@ def regions(g: Graph, images: Value, encoder: ImageEncoder, name: str) -> Value:
         x = _convolution(g, x, stage.halve, f"{name}.stages.{i}.halve")
         for k, block in enumerate(stage.blocks):
             x = x + _convolution(g, x, block, f"{name}.stages.{i}.blocks.{k}")
-    if encoder.around > 1:
-        x = g.add("MaxPool", x, kernel_shape=[encoder.around] * 2, pads=[encoder.around // 2] * 4)
     if encoder.around > 1:
         x = g.add("MaxPool", x, kernel_shape=[encoder.around] * 2, pads=[encoder.around // 2] * 4)
     placed = _conv2d(g, g.add("Concat", x, _coordinates(g, x), axis=1), encoder.place, f"{name}.place")

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import TypeVar
-
 import torch
 from torch import nn
 
 from unrolled.export.to_onnx.graph import row_scales
 
-T = TypeVar("T")
-
 
 def in_evaluation(module: nn.Module) -> None:
     """Make a module what is exported: float32 on the CPU, without dropout."""
     module.to("cpu", torch.float32).eval().requires_grad_(requires_grad=False)
-
-
-def copied(what: T) -> T:
-    """A copy, so that what is exported may be changed."""
-    return deepcopy(what)
 
 
 @torch.no_grad()

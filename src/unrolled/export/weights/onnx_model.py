@@ -12,7 +12,8 @@ import numpy as np
 from unrolled.errors import ArgumentError, DataError
 from unrolled.export.to_onnx.graph import library
 from unrolled.export.to_onnx.native import native
-from unrolled.export.to_onnx.recurrent import evaluated, node_weights
+from unrolled.export.to_onnx.nodes import node_weights
+from unrolled.export.to_onnx.steps import evaluated
 from unrolled.export.weights.onnx_node import DIRECTIONS, INPUTS, Node, node_attributes, read_node
 from unrolled.export.weights.stacked import Stacked, check_plain, recurrent
 from unrolled.layers import Recurrent

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from unrolled.export.to_onnx import parts
 from unrolled.export.to_onnx.graph import BOOL, FLOAT, INT64, UINT8, Array, Graph, Value
-from unrolled.export.to_onnx.layer import (
-    SIZES,
-    STEP,
-    answered_states,
-    given_states,
-    layer_states,
-    numbers,
-    random_states,
-)
+from unrolled.export.to_onnx.layer import STEP, layer_states
 from unrolled.export.to_onnx.package import Package
 from unrolled.export.to_onnx.recurrent import input_states, layer_norm, method, one_step, output_states
+from unrolled.export.to_onnx.samples import (
+    answered_states,
+    given_states,
+    numbers,
+    random_states,
+    sequence_samples,
+)
 from unrolled.export.to_onnx.verify import Arrays, Artifact, Sample
 from unrolled.layers import Memory
 from unrolled.models.caption import CaptionNetwork, View
@@ -114,10 +111,9 @@ def _step(model: CaptionTask, *, int8: bool) -> Artifact:
     g.output("log_probabilities", logs, FLOAT, ["batch", size])
     g.output("attention", weights.squeeze(1), FLOAT, ["batch", "places"])
     output_states(g, network.recurrent, after)
-    rng = np.random.default_rng(1)
 
-    def sample(rows: int, places: int) -> Sample:
-        given: dict[str, Any] = {
+    def make(rng: np.random.Generator, rows: int, places: int) -> Arrays:
+        return {
             "ids": rng.integers(0, size, rows),
             "keys": numbers(rng, rows, places, network.attention.key.out_features),
             "values": numbers(rng, rows, places, network.region_size),
@@ -125,7 +121,6 @@ def _step(model: CaptionTask, *, int8: bool) -> Artifact:
             "whole": numbers(rng, rows, network.whole.out_features),
             **random_states(rng, network.recurrent, rows),
         }
-        return Sample(f"{rows} beside {places}", given)
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -136,4 +131,4 @@ def _step(model: CaptionTask, *, int8: bool) -> Artifact:
         found = {"log_probabilities": logits.log_softmax(1).numpy(), "attention": weights.numpy()}
         return found | answered_states(network.recurrent, state)
 
-    return Artifact(STEP, g, [sample(rows, places) for rows, places in SIZES], answer, method(network.recurrent))
+    return Artifact(STEP, g, sequence_samples(make), answer, method(network.recurrent))

@@ -12,18 +12,18 @@ import torch
 from unrolled.export.to_onnx import parts
 from unrolled.export.to_onnx.graph import FLOAT, Array, Graph, Value
 from unrolled.export.to_onnx.heads import Shown, shown_of
-from unrolled.export.to_onnx.layer import (
+from unrolled.export.to_onnx.layer import STEP, WHOLE, layer_states
+from unrolled.export.to_onnx.package import Package
+from unrolled.export.to_onnx.recurrent import input_states, method, one_step, output_states, sequences
+from unrolled.export.to_onnx.samples import (
     SIZES,
-    STEP,
-    WHOLE,
     answered_states,
     given_states,
-    layer_states,
     numbers,
     random_states,
+    step_samples,
 )
-from unrolled.export.to_onnx.package import Package
-from unrolled.export.to_onnx.recurrent import array, input_states, method, one_step, output_states, sequences
+from unrolled.export.to_onnx.steps import array
 from unrolled.export.to_onnx.verify import Arrays, Artifact, Sample
 from unrolled.models.forecast import ForecastNetwork, Window
 from unrolled.models.shapes import FLOOR
@@ -188,15 +188,14 @@ def _next(network: ForecastNetwork, shown: Shown, *, int8: bool) -> Artifact:
     found = _segment(g, outputs.unsqueeze(1), values.cut(1, -1), network)
     g.output("parameters", shown.natural(found, counted), FLOAT, ["batch", shape.segment, network.head.size])
     output_states(g, network.recurrent, after)
-    rng = np.random.default_rng(1)
-    samples = []
-    for rows, _ in SIZES:
+
+    def make(rng: np.random.Generator, rows: int) -> Arrays:
         given: dict[str, Array] = {"values": numbers(rng, rows, shape.segment)}
         if shape.known:
             given["known"] = numbers(rng, rows, shape.segment, shape.known)
         if network.head.counts:
             given |= {name: rng.uniform(1, 3, (rows, 1)).astype(np.float32) for name in ("scale", "line_unit")}
-        samples.append(Sample(f"{rows}", {**given, **random_states(rng, network.recurrent, rows)}))
+        return {**given, **random_states(rng, network.recurrent, rows)}
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -209,7 +208,7 @@ def _next(network: ForecastNetwork, shown: Shown, *, int8: bool) -> Artifact:
         raw = shown.ours_natural(network._next(outputs, values), counted)
         return {"parameters": raw, **answered_states(network.recurrent, state)}
 
-    return Artifact(STEP, g, samples, answer, method(network.recurrent))
+    return Artifact(STEP, g, step_samples(make), answer, method(network.recurrent))
 
 
 def _inputs(g: Graph, values: Value, seen: Value, coming: Value | None) -> Value:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from unrolled.export.to_onnx import parts
 from unrolled.export.to_onnx.graph import FLOAT, INT64, Graph, Value
-from unrolled.export.to_onnx.layer import (
-    SIZES,
-    STEP,
-    WHOLE,
-    answered_states,
-    given_states,
-    layer_states,
-    ragged,
-    random_states,
-)
+from unrolled.export.to_onnx.layer import STEP, WHOLE, layer_states
 from unrolled.export.to_onnx.package import Package
 from unrolled.export.to_onnx.recurrent import (
     input_lengths,
@@ -26,7 +16,15 @@ from unrolled.export.to_onnx.recurrent import (
     output_states,
     sequences,
 )
-from unrolled.export.to_onnx.verify import Arrays, Artifact, Sample
+from unrolled.export.to_onnx.samples import (
+    answered_states,
+    given_states,
+    ragged,
+    random_states,
+    sequence_samples,
+    step_samples,
+)
+from unrolled.export.to_onnx.verify import Arrays, Artifact
 from unrolled.models import LanguageNetwork
 from unrolled.tasks.language import LanguageTask
 
@@ -66,18 +64,13 @@ def _whole(network: LanguageNetwork, *, int8: bool) -> Artifact:
     outputs, after = sequences(g, network.recurrent, embedded, lengths, states)
     g.output("logits", _scores(g, outputs, network), FLOAT, ["batch", "steps", network.vocabulary_size])
     output_states(g, network.recurrent, after)
-    rng = np.random.default_rng(0)
-    samples = [
-        Sample(
-            f"{rows} x {steps}",
-            {
-                "ids": rng.integers(0, network.vocabulary_size, (rows, steps)),
-                "lengths": ragged(rng, rows, steps),
-                **random_states(rng, network.recurrent, rows),
-            },
-        )
-        for rows, steps in SIZES
-    ]
+    samples = sequence_samples(
+        lambda rng, rows, steps: {
+            "ids": rng.integers(0, network.vocabulary_size, (rows, steps)),
+            "lengths": ragged(rng, rows, steps),
+            **random_states(rng, network.recurrent, rows),
+        }
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -96,17 +89,12 @@ def _step(network: LanguageNetwork, *, int8: bool) -> Artifact:
     outputs, after = one_step(g, network.recurrent, embedded, states)
     g.output("logits", _scores(g, outputs, network), FLOAT, ["batch", network.vocabulary_size])
     output_states(g, network.recurrent, after)
-    rng = np.random.default_rng(1)
-    samples = [
-        Sample(
-            f"{rows}",
-            {
-                "ids": rng.integers(0, network.vocabulary_size, rows),
-                **random_states(rng, network.recurrent, rows),
-            },
-        )
-        for rows, _ in SIZES
-    ]
+    samples = step_samples(
+        lambda rng, rows: {
+            "ids": rng.integers(0, network.vocabulary_size, rows),
+            **random_states(rng, network.recurrent, rows),
+        }
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:

@@ -10,7 +10,7 @@ import torch
 
 from unrolled.export.to_onnx import parts
 from unrolled.export.to_onnx.graph import FLOAT, INT64, Array, Graph, Value
-from unrolled.export.to_onnx.layer import SIZES, STEP, WHOLE, layer_states, numbers, ragged
+from unrolled.export.to_onnx.layer import STEP, WHOLE, layer_states
 from unrolled.export.to_onnx.package import Package
 from unrolled.export.to_onnx.recurrent import (
     input_lengths,
@@ -21,7 +21,12 @@ from unrolled.export.to_onnx.recurrent import (
     sequences,
     start_values,
 )
-from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried, Sample, folded
+from unrolled.export.to_onnx.samples import (
+    numbers,
+    ragged,
+    sequence_samples,
+)
+from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried, folded
 from unrolled.layers import Pooling
 from unrolled.models import Embedding, SequenceNetwork
 from unrolled.tasks.classify import ClassifyTask
@@ -142,11 +147,9 @@ def _whole(network: SequenceNetwork, link: str | None, *, int8: bool) -> Artifac
     vector = parts.pooling(g, outputs, lengths, network.pooling, "pooling")
     g.output("vector", vector, FLOAT, ["batch", network.pooling.size])
     _answers(g, vector, network, link)
-    rng = np.random.default_rng(0)
-    samples = [
-        Sample(f"{rows} x {steps}", {**_random(rng, network, rows, steps), "lengths": ragged(rng, rows, steps)})
-        for rows, steps in SIZES
-    ]
+    samples = sequence_samples(
+        lambda rng, rows, steps: {**_random(rng, network, rows, steps), "lengths": ragged(rng, rows, steps)}
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -197,8 +200,7 @@ def _step(network: SequenceNetwork, link: str | None, states: Mapping[str, Carri
     output_states(g, network.recurrent, after)
     for name, value in running.items():
         g.output(f"next_{name}", value, FLOAT, ["batch", widths[name]])
-    rng = np.random.default_rng(1)
-    samples = [Sample(f"{rows} x {steps}", _random(rng, network, rows, steps)) for rows, steps in SIZES]
+    samples = sequence_samples(lambda rng, rows, steps: _random(rng, network, rows, steps))
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:

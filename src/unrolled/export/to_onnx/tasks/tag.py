@@ -9,20 +9,9 @@ import torch
 
 from unrolled.export.to_onnx import parts
 from unrolled.export.to_onnx.graph import FLOAT, INT64, UINT8, Array, Graph, Value
-from unrolled.export.to_onnx.layer import (
-    SIZES,
-    STEP,
-    WHOLE,
-    answered_states,
-    given_states,
-    layer_states,
-    numbers,
-    ragged,
-    random_states,
-)
+from unrolled.export.to_onnx.layer import STEP, WHOLE, layer_states
 from unrolled.export.to_onnx.package import Package
 from unrolled.export.to_onnx.recurrent import (
-    array,
     input_lengths,
     input_states,
     method,
@@ -30,7 +19,17 @@ from unrolled.export.to_onnx.recurrent import (
     output_states,
     sequences,
 )
-from unrolled.export.to_onnx.verify import Arrays, Artifact, Sample
+from unrolled.export.to_onnx.samples import (
+    answered_states,
+    given_states,
+    numbers,
+    ragged,
+    random_states,
+    sequence_samples,
+    step_samples,
+)
+from unrolled.export.to_onnx.steps import array
+from unrolled.export.to_onnx.verify import Arrays, Artifact
 from unrolled.models import FrameEncoder, TagNetwork, WordEncoder, Words
 from unrolled.tasks.step_inputs import FORMS, WordInput
 from unrolled.tasks.tag import TagTask
@@ -98,18 +97,13 @@ def _whole(network: TagNetwork, *, int8: bool) -> Artifact:
     g.output("scores", scores, FLOAT, ["batch", "steps", network.output.out_features])
     if not both:
         output_states(g, network.recurrent, after)
-    rng = np.random.default_rng(0)
-    samples = [
-        Sample(
-            f"{rows} x {steps}",
-            {
-                **_random(rng, network, rows, steps),
-                "lengths": ragged(rng, rows, steps),
-                **({} if both else random_states(rng, network.recurrent, rows)),
-            },
-        )
-        for rows, steps in SIZES
-    ]
+    samples = sequence_samples(
+        lambda rng, rows, steps: {
+            **_random(rng, network, rows, steps),
+            "lengths": ragged(rng, rows, steps),
+            **({} if both else random_states(rng, network.recurrent, rows)),
+        }
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -130,11 +124,9 @@ def _step(network: TagNetwork, *, int8: bool) -> Artifact:
     scores = parts.linear(g, outputs, network.output, "output")
     g.output("scores", scores, FLOAT, ["batch", network.output.out_features])
     output_states(g, network.recurrent, after)
-    rng = np.random.default_rng(1)
-    samples = [
-        Sample(f"{rows}", {**_random(rng, network, rows), **random_states(rng, network.recurrent, rows)})
-        for rows, _ in SIZES
-    ]
+    samples = step_samples(
+        lambda rng, rows: {**_random(rng, network, rows), **random_states(rng, network.recurrent, rows)}
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,17 +10,7 @@ import torch
 from unrolled.export.to_onnx import parts
 from unrolled.export.to_onnx.front import front_artifact
 from unrolled.export.to_onnx.graph import FLOAT, INT64, Graph, Value
-from unrolled.export.to_onnx.layer import (
-    SIZES,
-    STEP,
-    WHOLE,
-    answered_states,
-    given_states,
-    layer_states,
-    numbers,
-    ragged,
-    random_states,
-)
+from unrolled.export.to_onnx.layer import STEP, WHOLE, layer_states
 from unrolled.export.to_onnx.package import Package
 from unrolled.export.to_onnx.recurrent import (
     States,
@@ -32,7 +21,16 @@ from unrolled.export.to_onnx.recurrent import (
     output_states,
     sequences,
 )
-from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried, Sample
+from unrolled.export.to_onnx.samples import (
+    answered_states,
+    given_states,
+    numbers,
+    ragged,
+    random_states,
+    sequence_samples,
+    step_samples,
+)
+from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried
 from unrolled.layers import Recurrent
 from unrolled.tasks.transcribe import TranscribeTask
 
@@ -120,14 +118,12 @@ def _whole(model: TranscribeTask, *, int8: bool) -> Artifact:
     logs, steps, _ = _through(g, model, x, lengths, [None] * len(_stages(model)))
     g.output("log_probabilities", logs, FLOAT, ["batch", "output_steps", model.plan.outputs])
     g.output("steps", steps, INT64, ["batch"])
-    rng = np.random.default_rng(0)
-    samples = [
-        Sample(
-            f"{rows} x {steps}",
-            {"x": numbers(rng, rows, steps, model.plan.inputs), "lengths": ragged(rng, rows, steps)},
-        )
-        for rows, steps in SIZES
-    ]
+    samples = sequence_samples(
+        lambda rng, rows, steps: {
+            "x": numbers(rng, rows, steps, model.plan.inputs),
+            "lengths": ragged(rng, rows, steps),
+        }
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -149,13 +145,12 @@ def _step(model: TranscribeTask, *, int8: bool) -> Artifact:
     g.output("log_probabilities", logs.squeeze(1), FLOAT, ["batch", model.plan.outputs])
     for stage, state, prefix in zip(stages, after, _prefixes(model, "next"), strict=True):
         output_states(g, stage, state, prefix)
-    rng = np.random.default_rng(1)
-    samples = []
-    for rows, _steps in SIZES:
-        given: dict[str, Any] = {"x": numbers(rng, rows, joined, model.plan.inputs)}
+
+    def make(rng: np.random.Generator, rows: int) -> Arrays:
+        given = {"x": numbers(rng, rows, joined, model.plan.inputs)}
         for stage, prefix in zip(stages, _prefixes(model, "state"), strict=True):
             given |= random_states(rng, stage, rows, prefix)
-        samples.append(Sample(f"{rows}", given))
+        return given
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -168,7 +163,7 @@ def _step(model: TranscribeTask, *, int8: bool) -> Artifact:
             found |= answered_states(stage, state, prefix)
         return found
 
-    return Artifact(STEP, g, samples, answer, method(stages[0]))
+    return Artifact(STEP, g, step_samples(make), answer, method(stages[0]))
 
 
 def _logs(model: TranscribeTask, logits: torch.Tensor) -> np.ndarray:

@@ -9,15 +9,7 @@ import torch
 
 from unrolled.export.to_onnx import parts
 from unrolled.export.to_onnx.graph import BOOL, FLOAT, INT64, Graph, Value
-from unrolled.export.to_onnx.layer import (
-    SIZES,
-    STEP,
-    answered_states,
-    given_states,
-    numbers,
-    ragged,
-    random_states,
-)
+from unrolled.export.to_onnx.layer import STEP
 from unrolled.export.to_onnx.package import Package
 from unrolled.export.to_onnx.recurrent import (
     input_lengths,
@@ -28,7 +20,15 @@ from unrolled.export.to_onnx.recurrent import (
     sequences,
     state_names,
 )
-from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried, Sample
+from unrolled.export.to_onnx.samples import (
+    answered_states,
+    given_states,
+    numbers,
+    ragged,
+    random_states,
+    sequence_samples,
+)
+from unrolled.export.to_onnx.verify import Arrays, Artifact, Carried
 from unrolled.layers import Memory
 from unrolled.models import Embedding, TranslationNetwork
 from unrolled.models.translation import Writing
@@ -95,15 +95,10 @@ def _encoder(network: TranslationNetwork, *, int8: bool) -> Artifact:
     if network.input_feeding:
         zeros = g.constant(np.zeros((1, network.width), np.float32))
         g.output("fed", zeros.expand(ids.size(0), network.width), FLOAT, ["batch", network.width])
-    rng = np.random.default_rng(0)
     size = len(network.source.weight)
-    samples = [
-        Sample(
-            f"{rows} x {steps}",
-            {"ids": rng.integers(0, size, (rows, steps)), "lengths": ragged(rng, rows, steps)},
-        )
-        for rows, steps in SIZES
-    ]
+    samples = sequence_samples(
+        lambda rng, rows, steps: {"ids": rng.integers(0, size, (rows, steps)), "lengths": ragged(rng, rows, steps)}
+    )
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -145,9 +140,8 @@ def _step(network: TranslationNetwork, *, int8: bool) -> Artifact:
     output_states(g, network.decoder, after)
     if network.input_feeding:
         g.output("next_fed", vectors, FLOAT, ["batch", network.width])
-    rng = np.random.default_rng(1)
 
-    def sample(rows: int, places: int) -> Sample:
+    def make(rng: np.random.Generator, rows: int, places: int) -> Arrays:
         lengths = ragged(rng, rows, places)
         given: dict[str, Any] = {
             "ids": rng.integers(0, size, rows),
@@ -158,7 +152,7 @@ def _step(network: TranslationNetwork, *, int8: bool) -> Artifact:
         }
         if network.input_feeding:
             given["fed"] = numbers(rng, rows, network.width)
-        return Sample(f"{rows} beside {places}", given)
+        return given
 
     @torch.no_grad()
     def answer(given: Arrays) -> Arrays:
@@ -170,4 +164,4 @@ def _step(network: TranslationNetwork, *, int8: bool) -> Artifact:
         found |= answered_states(network.decoder, after.state)
         return found if after.fed is None else found | {"next_fed": after.fed.numpy()}
 
-    return Artifact(STEP, g, [sample(rows, places) for rows, places in SIZES], answer, method(network.decoder))
+    return Artifact(STEP, g, sequence_samples(make), answer, method(network.decoder))
