@@ -197,3 +197,20 @@ def test_what_needs_every_step_is_refused_or_kept() -> None:
     assert captures["f"][0][0].shape == (BATCH, STEPS, HIDDEN)
     torch.testing.assert_close(torch.autograd.grad(outputs.sum(), x)[0], first)
     torch.testing.assert_close(unroll(layer, STEPS)(x)[0], outputs)
+
+
+@pytest.mark.parametrize("memory", ["full", "low"])
+def test_mixed_precision_leaves_the_recurrent_layers_as_they_are(memory: str) -> None:
+    """Under autocast an input in bfloat16 is taken, and the kernels' products are those of the weights' type."""
+    torch.set_default_dtype(torch.float32)
+    layer = Recurrent(cells.GRU(), FEATURES, HIDDEN, layers=2, memory=memory)
+    before = torch.nn.Linear(3, FEATURES)
+    x = torch.randn(BATCH, STEPS, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        inputs = before(x)
+        outputs, state = layer(inputs)
+    assert inputs.dtype == torch.bfloat16
+    assert outputs.dtype == state[0][0].h.dtype == torch.float32
+    torch.testing.assert_close(outputs, layer(inputs.float())[0])
+    (outputs.square().sum()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in (*layer.parameters(), before.weight))

@@ -82,19 +82,27 @@ def scan(
     drawn = {name: part_of(value, slice(None)) for name, value in (noise or {}).items()}
     few = operation.in_few_rows(plan, xs) if chosen == "compiled" and isinstance(xs, Tokens) else None
     if few is not None:
-        outputs, state = operation.scan(plan, weights, few, state, lengths, drawn)
+        outputs, state = _compiled(plan, weights, few, state, lengths, drawn)
         return outputs.transpose(0, 1), state
     xs = dense(xs)
     inputs = None if xs is None else xs.transpose(0, 1)
     if chosen == "native" and inputs is not None:
         outputs, state = native.scan(plan, weights, inputs, state, lengths)
     elif chosen == "compiled":
-        outputs, state = operation.scan(plan, weights, inputs, state, lengths, drawn)
+        outputs, state = _compiled(plan, weights, inputs, state, lengths, drawn)
     else:
         outputs, state = reference.scan(
             _as_cell(cell), plan, weights, inputs, state, lengths, drawn, capture or Capture()
         )
     return outputs.transpose(0, 1), state
+
+
+def _compiled(*arguments: Any) -> tuple[Tensor, Any]:
+    """The kernels know no mixed types, so under autocast their products stay in the type of the weights."""
+    if not torch.is_autocast_enabled("cpu"):
+        return operation.scan(*arguments)
+    with torch.autocast("cpu", enabled=False):
+        return operation.scan(*arguments)
 
 
 def _in_segments(

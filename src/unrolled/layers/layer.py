@@ -70,6 +70,8 @@ class Layer(nn.Module):
                 own = self.norm if drawn.norm is None else partial(functional_call, self.norm, dict(drawn.norm))
                 inner = own(inner)
             inner = masked(inner, drawn.mask)
+            if inner.dtype != drawn.weights[0].W.dtype:  # under autocast, which casts again where that is faster
+                inner = inner.to(drawn.weights[0].W.dtype)
         outputs, after = [], []
         for i, direction in enumerate(self.directions):
             ys, last = call.scan(
