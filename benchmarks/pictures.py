@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,4 +32,37 @@ def draw(
     if logarithmic:
         axes.set_yscale("log")
     figure.legend(loc="outside right upper", frameon=False)
+    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]  # matplotlib's own
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves by name over one pair of axes; `logarithmic` axes where the law is a power."""
+
+    title: str
+    labels: tuple[str, str]
+    curves: Mapping[str, Points]
+    targets: Sequence[float] = ()
+    logarithmic: bool = True
+
+
+def draw_panels(path: Path, panels: Sequence[Panel], columns: int = 2) -> None:
+    """Write several panels as one picture."""
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.5 * rows), dpi=100, layout="constrained")
+    for place, panel in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, place)
+        for name, points in panel.curves.items():
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name, marker=".")
+        for target in panel.targets:
+            axes.axhline(target, color="grey", linestyle=":", label=f"target {target:g}")
+        axes.set(title=panel.title, xlabel=panel.labels[0], ylabel=panel.labels[1])
+        if panel.logarithmic:
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+        if len(panel.curves) + len(panel.targets) > 1:
+            axes.legend(frameon=False, fontsize="small")
     FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]  # matplotlib's own
