@@ -18,7 +18,9 @@ from unrolled.tasks import TASKS
 from unrolled.tasks.classify import ClassifyTask
 from unrolled.tasks.language import LanguageTask
 from unrolled.tasks.model import Parts
+from unrolled.tasks.reading import Reading
 from unrolled.tasks.sequences import Examples
+from unrolled.tasks.streams.inputs import classify_input
 
 
 def verdict(model: ClassifyTask, whole: Any) -> dict[str, Any]:
@@ -197,3 +199,5 @@ def test_a_run_that_reads_backwards_has_no_stream() -> None:
     bases = ["ACGT", "GGCA", "TTTA", "CAGC"]
     with pytest.raises(ArgumentError, match="reads DNA on both strands, and the other one begins at the end"):
         classifier(bases, read_as="dna", both_strands=True).stream()
+    with pytest.raises(ArgumentError, match="hears a sound against its own loudest moment, so it needs all of it"):
+        classify_input(Reading("sound", None, rate=8000, bands=4), None, None, marks=False)

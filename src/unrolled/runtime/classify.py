@@ -12,17 +12,14 @@ import numpy.typing as npt
 
 from unrolled.data.genome import clean, reverse_complement
 from unrolled.decode import softmax
-from unrolled.errors import ArgumentError
 from unrolled.runtime.model import Run
 from unrolled.runtime.sequences import Sequences
 from unrolled.runtime.weights import Array
-from unrolled.streams.numbers import SeriesInput
-from unrolled.streams.protocol import Input
 from unrolled.streams.running import NoChoices, Running, chosen
-from unrolled.streams.text import BasesInput, TextInput
 from unrolled.streams.verdict import label_of, labels_of
 from unrolled.tasks.schemas import ClassifySchema, classify_schema
 from unrolled.tasks.sequence_inputs import Inputs, decided, encoded_classes, named
+from unrolled.tasks.streams.inputs import classify_input
 
 
 class Classify(Sequences):
@@ -75,19 +72,7 @@ class Classify(Sequences):
         return named(decided(self.outputs(inputs), several=several), self.classes, several=several)
 
     def _stream(self, choices: Mapping[str, Any]) -> Running:
-        schema, reading, vocabulary = self.schema, self.schema.reading, self.run.vocabulary
+        schema = self.schema
         chosen(NoChoices, choices)
-        if reading.both_strands:
-            raise ArgumentError(
-                "this run reads DNA on both strands, and the other one begins at the end; train it without "
-                "--both-strands for streams"
-            )
-        if reading.kind == "sound":
-            raise ArgumentError("the features of this run need a whole sound; use predict")
-        source: Input
-        if vocabulary is not None:
-            source = BasesInput(vocabulary, reading.kmer) if reading.kind == "dna" else TextInput(vocabulary)
-            return self.verdicts(source, self._said)
-        if schema.scaler is None:
-            raise TypeError("numbers have a scaler")
-        return self.verdicts(SeriesInput(schema.scaler, missing=True, marks=schema.marks), self._said)
+        source = classify_input(schema.reading, self.run.vocabulary, schema.scaler, marks=schema.marks)
+        return self.verdicts(source, self._said)

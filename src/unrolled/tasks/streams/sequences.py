@@ -20,8 +20,9 @@ from unrolled.streams.numbers import SeriesInput
 from unrolled.streams.pooling import Pool
 from unrolled.streams.protocol import Answer, Input
 from unrolled.streams.running import NoChoices, Origin, Running, chosen
-from unrolled.streams.text import BasesInput, TextInput
+from unrolled.streams.text import TextInput
 from unrolled.streams.verdict import Verdict, label_of, labels_of, numbers_of
+from unrolled.tasks.streams.inputs import classify_input
 from unrolled.tasks.streams.network import TorchNetwork
 
 if TYPE_CHECKING:
@@ -33,29 +34,19 @@ if TYPE_CHECKING:
 
 def classify_stream(model: ClassifyTask, choices: Mapping[str, Any]) -> Running:
     """The class probabilities of what was read so far."""
-    reading = model.reading
-    if reading.both_strands:
-        raise ArgumentError(
-            "this run reads DNA on both strands, and the other one begins at the end; train it without "
-            "--both-strands for streams"
-        )
-    if reading.kind == "sound":
-        raise ArgumentError("this run hears each sound against its own loudest moment, so it needs all of it; use predict")
-    source: Input
-    if model.vocabulary is None:
-        source = SeriesInput(_scaler(model), missing=True, marks=model.marks)
-    else:
-        source = BasesInput(model.vocabulary, reading.kmer) if reading.kind == "dna" else TextInput(model.vocabulary)
+    source = classify_input(model.reading, model.vocabulary, model.scaler, marks=model.marks)
     said = labels_of(model.classes) if model.several else label_of(model.classes)
     return _verdicts(model, choices, source, said)
 
 
 def regress_stream(model: RegressTask, choices: Mapping[str, Any]) -> Running:
     """The numbers that what was read so far comes to."""
-    if model.vocabulary is None:
-        source: Input = SeriesInput(_scaler(model), missing=False, marks=False)
+    if model.vocabulary is not None:
+        source: Input = TextInput(model.vocabulary)
+    elif model.scaler is not None:
+        source = SeriesInput(model.scaler, missing=False, marks=False)
     else:
-        source = TextInput(model.vocabulary)
+        raise TypeError("numbers have a scaler")
     scaler = model.target_scaler
     return _verdicts(model, choices, source, numbers_of(model.names, scaler.scale, scaler.mean))
 
@@ -100,10 +91,6 @@ def _head(module: SequenceNetwork) -> Callable[[Numbers], Exact]:
         return found
 
     return head
-
-
-def _scaler(model: SequenceTask) -> Any:
-    return model.scaler
 
 
 def language_stream(model: LanguageTask, choices: Mapping[str, Any]) -> LanguageStream:
