@@ -17,7 +17,7 @@ help:
 	@echo "make fuzz     damaged files for every reader, for FUZZ_SECONDS in all"
 	@echo "make check    ruff, format, types, direction of imports"
 	@echo "make docs     the manual in docs/_build/html"
-	@echo "make build    the wheel in dist/, tried outside the checkout"
+	@echo "make build    the wheels in dist/, tried outside the checkout"
 	@echo "make bench    speeds on this machine"
 
 .venv/.made:
@@ -71,6 +71,7 @@ docs: .venv/.docs
 build: .venv/.installed
 	rm -rf build dist
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+	$(BIN)/python tools/build_runtime.py dist
 	$(PYTHON) tools/try_wheel.py dist constraints.txt $(TORCH)
 
 bench: .venv/.installed

@@ -27,6 +27,7 @@ SCRIPTS = (
     "large_text",
     "server",
     "stream",
+    "runtime",
 )
 
 

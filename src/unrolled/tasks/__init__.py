@@ -5,20 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from unrolled.tasks.options import (
-    ClassifyOptions,
-    Common,
-    ForecastOptions,
-    LanguageOptions,
-    NetworkOptions,
-    RegressOptions,
-    TagOptions,
-)
-from unrolled.tasks.options.caption import CaptionOptions
-from unrolled.tasks.options.transcribe import TranscribeOptions
-from unrolled.tasks.options.translate import TranslateOptions
-from unrolled.tasks.registry import TASKS, Task
-
 if TYPE_CHECKING:
     from unrolled.tasks.estimators import load
     from unrolled.tasks.estimators.captioner import Captioner
@@ -30,10 +16,35 @@ if TYPE_CHECKING:
     from unrolled.tasks.estimators.transcriber import Transcriber
     from unrolled.tasks.estimators.translator import Translator
     from unrolled.tasks.model import TaskModel
+    from unrolled.tasks.options import (
+        ClassifyOptions,
+        Common,
+        ForecastOptions,
+        LanguageOptions,
+        NetworkOptions,
+        RegressOptions,
+        TagOptions,
+    )
+    from unrolled.tasks.options.caption import CaptionOptions
+    from unrolled.tasks.options.transcribe import TranscribeOptions
+    from unrolled.tasks.options.translate import TranslateOptions
+    from unrolled.tasks.registry import TASKS, Task
     from unrolled.tasks.run import open_run
     from unrolled.tasks.training import RunResult
 
 _HOME = {
+    "TASKS": "unrolled.tasks.registry",
+    "Task": "unrolled.tasks.registry",
+    "CaptionOptions": "unrolled.tasks.options",
+    "ClassifyOptions": "unrolled.tasks.options",
+    "Common": "unrolled.tasks.options",
+    "ForecastOptions": "unrolled.tasks.options",
+    "LanguageOptions": "unrolled.tasks.options",
+    "NetworkOptions": "unrolled.tasks.options",
+    "RegressOptions": "unrolled.tasks.options",
+    "TagOptions": "unrolled.tasks.options",
+    "TranscribeOptions": "unrolled.tasks.options",
+    "TranslateOptions": "unrolled.tasks.options",
     "Captioner": "unrolled.tasks.estimators.captioner",
     "Classifier": "unrolled.tasks.estimators.classifier",
     "Forecaster": "unrolled.tasks.estimators.forecaster",

@@ -18,7 +18,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -27,7 +26,6 @@ from unrolled.cell import Cell, Program
 from unrolled.data import Vocabulary, vocabulary_from_json
 from unrolled.errors import ArgumentError, CellError, DataError, RunError, UnrolledError
 from unrolled.tasks.network import NetworkPlan
-from unrolled.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -41,6 +39,8 @@ METRICS, CURVE, EVENTS = "metrics.jsonl", "curve.png", "tensorboard"
 
 def _versions() -> dict[str, str]:
     """Versions of what the numbers depend on, and the machine's kind."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     for name in ("torch", "numpy"):
         try:
@@ -158,6 +158,8 @@ def read_json(run: Path, name: str) -> Any:
 
 def read_config(run: Path) -> Config:
     """config.json of a run, checked; raises RunError."""
+    from unrolled.tasks.registry import TASKS
+
     if not run.is_dir() or not (run / CONFIG).exists():
         raise RunError(f"{run} is not a run folder (it has no {CONFIG}); give a folder that `unrolled train` wrote")
     data = read_json(run, CONFIG)

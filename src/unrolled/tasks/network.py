@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from unrolled.cell import Initial, Program, Sizes
 from unrolled.cell.regularisation import Regularisation
 from unrolled.errors import CellError, RunError
-from unrolled.tasks.cells import load_cell
-from unrolled.tasks.options import NetworkOptions
 
 if TYPE_CHECKING:
     from unrolled.layers import Recurrent
     from unrolled.models.front import Convolutions
+    from unrolled.tasks.options import NetworkOptions
 
 _REGULARISATION = {f.name for f in fields(Regularisation)}
 
@@ -163,4 +162,6 @@ def regularisation_of(options: NetworkOptions) -> Regularisation:
 
 def program_of(options: NetworkOptions) -> Program:
     """The program of the cell that an options object names."""
+    from unrolled.tasks.cells import load_cell
+
     return load_cell(options.cell)

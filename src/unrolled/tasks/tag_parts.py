@@ -246,7 +246,9 @@ def unlabelled(path: Path, layout: Layout, reader: StepInput) -> list[Any]:
     if layout.kind == "frames":
         return [open_film(file, rate=layout.rate, size=layout.size) for file in find_films(path)]
     if layout.kind == "words":
-        steps: Iterable[tuple[Any, Any]] = ((number, word) for number, _, word in token_stream(text_lines(str(path)), path))
+        steps: Iterable[tuple[Any, Any]] = (
+            (number, word) for number, _, word in token_stream(text_lines(str(path)), path)
+        )
     else:
         lines = text_lines(str(path))
         found = step_stream(lines, layout.features, layout.sequence, path, clock=layout.clock)
