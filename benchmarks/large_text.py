@@ -24,6 +24,9 @@ from typing import Any
 import numpy as np
 from reporting import Claim, Table, parse, parser, report
 
+from unrolled.data.large import data_files, open_texts
+from unrolled.data.large.building import Reading
+
 GIGABYTE = 10**9
 # The text, as large a cache, and what the machine needs besides.
 _LEFT_FREE = 10 * GIGABYTE
@@ -103,6 +106,16 @@ def train(text: Path, folder: Path, options: argparse.Namespace) -> tuple[dict[s
     return json.loads(output), log.read_text(encoding="utf-8"), peak.bytes
 
 
+def encoding_speed(folder: Path, size: int = 200_000_000) -> float:
+    """Megabytes of the text that are encoded in a second of processor time, whatever else the machine is doing."""
+    part = folder / "part.txt"
+    with (folder / "text.txt").open("rb") as file:
+        part.write_bytes(file.read(size))
+    before = time.process_time()
+    open_texts(data_files(part), Reading("char"), folder / "other")
+    return part.stat().st_size / 2**20 / (time.process_time() - before)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the text, train from it, write the result."""
     found = parser(__doc__ or "")
@@ -118,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         made = time.perf_counter() - begin
         print(f"large_text: {size / GIGABYTE:.1f} GB of text in {made:.0f} s", flush=True)
         trained, said, peak = train(folder / "text.txt", folder, options)
+        own = encoding_speed(folder)
     finally:
         if sys.exc_info()[0] is not KeyboardInterrupt:
             shutil.rmtree(folder, ignore_errors=True)
@@ -126,11 +140,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     claims = [
         Claim("gigabytes of text", size / GIGABYTE, 4.0),
         Claim("peak resident memory in gigabytes", peak / GIGABYTE, 1.5, most=True),
-        Claim("encoded, megabytes a second", speed, 20.0),
+        Claim("encoded, megabytes a second of one core", own, 50.0),
     ]
-    columns = ("gigabytes", "encoded, MB/s", "peak, GB", "steps of training", "nats per character")
+    columns = ("gigabytes", "encoded, MB/s as it ran", "peak, GB", "steps of training", "nats per character")
     row = (size / GIGABYTE, speed, peak / GIGABYTE, trained["steps"], trained["valid"]["loss"])
-    remarks = "Text of words drawn by chance; one process, resident memory of all its children counted."
+    remarks = (
+        "Text of words drawn by chance; the resident memory of all processes counted; the last speed is of 200 MB."
+    )
     return report("large_text", options, claims, table=Table(columns, (row,)), begin=begin, remarks=remarks)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -139,6 +140,36 @@ def _recognised(path: Path) -> object:
     return reading.labelled(path), _either(reading.unlabelled, path)
 
 
+def _large(units: str) -> Callable[[Path], object]:
+    """Read in small blocks into the cache: the same documents as in memory, or refused as there."""
+
+    def read(path: Path) -> object:
+        from unrolled.data import is_table, read_documents
+        from unrolled.data.large import Files, blocks, open_texts
+        from unrolled.data.large.building import Reading
+        from unrolled.errors import UnrolledError
+
+        column = "text" if is_table(path) else None
+        found, refusal = None, ""
+        try:
+            found = read_documents(path, column=column)
+        except UnrolledError as error:
+            refusal = str(error)
+        whole, blocks.BLOCK = blocks.BLOCK, 64
+        try:
+            texts = open_texts(Files((path,)), Reading(units, text=column), path.parent / "cache")
+        finally:
+            blocks.BLOCK = whole
+            shutil.rmtree(path.parent / "cache", ignore_errors=True)
+        if found is None:
+            raise AssertionError(f"it is read through the cache, but in memory refused: {refusal}")
+        if (len(texts), texts.characters) != (len(found), sum(map(len, found.texts))):
+            raise AssertionError("what is read through the cache is not what is read in memory")
+        return texts
+
+    return read
+
+
 def _film(path: Path) -> object:
     from unrolled.data.film import open_film
 
@@ -230,6 +261,11 @@ def _texts_and_tables() -> Iterator[Target]:
     yield Target("tsv", ".tsv", seeds.tsv, _both(table("read_table")))
     yield Target("jsonl", ".jsonl", seeds.jsonl, _both(table("read_table")))
     yield Target("parquet", ".parquet", seeds.parquet, _both(table("read_table")))
+    yield Target("large-text", ".txt", seeds.text, _large("char"))
+    yield Target("large-words", ".txt.gz", seeds.text, _large("word"), wrap=partial(gzip.compress, mtime=0))
+    yield Target("large-csv", ".csv", seeds.csv, _large("char"))
+    yield Target("large-jsonl", ".jsonl", seeds.jsonl, _large("byte"))
+    yield Target("large-parquet", ".parquet", seeds.parquet, _large("char"))
     yield Target("documents", ".csv", seeds.csv, _both(documents("read_documents")))
     yield Target("labelled", ".csv", seeds.csv, _both(_late("data.labelled", "read_labelled"), multilabel=" "))
     yield Target("text-targets", ".csv", seeds.csv, _both(_late("data.targets", "read_text_targets")))

@@ -39,8 +39,8 @@ def split_rows(
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-MOST_HELD = 2_000_000
-"""So many characters say how good a model of text is to a thousandth of a bit; more only take time from training."""
+MOST_HELD = 500_000
+"""So many characters say how good a model is to a few thousandths of a bit; more only take time from training."""
 
 
 def hold_out(

@@ -99,7 +99,7 @@ class NetworkOptions:
     patience: int = option(0, "evaluations without gain before stopping early; 0: never")
     settle: float = option(0.0, "share of the training before which the best weights are provisional")
     validation: float = option(
-        0.1, "share of the data held out where no validation file is given; of text at most 2,000,000 characters"
+        0.1, "share of the data held out where no validation file is given; of text at most 500,000 characters"
     )
 
 
