@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from unrolled.cli.output import Output
-from unrolled.errors import RunError
+from unrolled.errors import RunError, UsageError
 from unrolled.serve.limits import Limits
 
 Runs = Annotated[list[str], Parameter(help="run folders that `unrolled train` wrote; NAME=RUN gives one a name")]
@@ -35,6 +35,9 @@ def serve(
 
     SIGTERM or Ctrl-C ends it: what is under way is answered, and streams are saved where --save says so.
     """
+    for name, seconds in (("save-every", save_every), ("keep", keep)):
+        if not seconds > 0:
+            raise UsageError(f"--{name} is {seconds:g}; give a number of seconds above 0.")
     try:
         import fastapi  # noqa: F401
         import python_multipart  # noqa: F401

@@ -189,9 +189,9 @@ class Sessions:
                 await self._work.aside(lambda: store.remove(session.name))
 
     def _check(self, session: Session) -> None:
+        self._check_running()
         if session.ended or session.finished:
             raise Refusal(409, "The session is over; open a new one.")
-        self._check_running()
 
     def _check_running(self) -> None:
         if self.stopping:
@@ -275,8 +275,8 @@ class Sessions:
             if session.leave is not None:
                 leaving.append(asyncio.create_task(session.leave(farewell)))  # type: ignore[arg-type]
         if leaving:
-            # A client that does not read its farewell is not waited for.
-            await asyncio.wait(leaving, timeout=2)
+            # A client that does not read its farewell is not waited for long.
+            await asyncio.wait(leaving, timeout=min(10.0, self._limits.slow_time))
             for task in leaving:
                 task.cancel()
             await asyncio.gather(*leaving, return_exceptions=True)
