@@ -22,9 +22,7 @@ def classify_input(reading: Reading, vocabulary: Vocabulary | None, scaler: Scal
             "--both-strands for streams"
         )
     if reading.kind == "sound":
-        raise ArgumentError(
-            "this run hears each sound against its own loudest moment, so it needs all of it; use predict"
-        )
+        raise ArgumentError("this run hears a sound against its own loudest moment, so it needs all of it; use predict")
     if vocabulary is not None:
         return BasesInput(vocabulary, reading.kmer) if reading.kind == "dna" else TextInput(vocabulary)
     if scaler is None:
