@@ -50,10 +50,10 @@ NATIVE = {
 }
 
 
-def random_layer(cell: Any, **options: Any) -> Recurrent:
+def random_layer(cell: Any, hidden: int = 6, **options: Any) -> Recurrent:
     """A layer whose biases, gains and peepholes are not at their constants, computed by the reference."""
     torch.manual_seed(3)
-    layer = Recurrent(cell, 4, 6, **options).eval()
+    layer = Recurrent(cell, 4, hidden, **options).eval()
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -138,7 +138,10 @@ def test_steps_folded_are_the_whole(name: str, tmp_path: Path) -> None:
 def test_norms_residuals_learned_starts_and_dropout(name: str, both: bool, tmp_path: Path) -> None:
     rates = Regularisation(layer_norm=True, recurrent_dropout=0.3, zoneout=0.1 if both else 0.0, dropout=0.2)
     structure = Structure(residual=True, learned_start=True)
-    layer = random_layer(cells.by_name(name), layers=3, bidirectional=both, regularisation=rates, structure=structure)
+    options = {"layers": 3, "bidirectional": both, "regularisation": rates, "structure": structure}
+    layer = random_layer(
+        cells.by_name(name), 2 if both else 4, **options
+    )  # so wide that the first layer is residual too
     (written,) = ur.export.onnx(layer, tmp_path / "layer.onnx").files
     # Zoneout mixes the states, so in evaluation too the cell is no LSTM any more.
     assert written.method == ("LSTM" if name == "lstm" and not both else "Scan")

@@ -79,6 +79,7 @@ def sequences(
     """Whole sequences: x (B, T, F), lengths (B,) -> outputs (B, T, D * O) and the state after the last step."""
     x = x.transpose(1, 0, 2)
     rows = Rows.of(lengths, x.size(0))
+    # Zeros past a row's end also keep the residual sums there zero.
     x = rows.only(x)
     states = _initial(g, layer, x.size(1)) if states is None else states
     after: States = []
@@ -95,7 +96,7 @@ def sequences(
             ]
             outputs = parts[0][0] if len(parts) == 1 else g.add("Concat", *(y for y, _ in parts), axis=2)
             last = [end for _, end in parts]
-        x = rows.only(outputs + x) if one.residual else outputs
+        x = outputs + x if one.residual else outputs
         after.append(last)
     return x.transpose(1, 0, 2), after
 
