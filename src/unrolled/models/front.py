@@ -13,10 +13,10 @@ class Convolutions(nn.Module):
     """`layers` times h_t = relu(norm(sum_k W_k x_{st + k - (K - 1) / 2})), s the stride: (B, T, F) -> (B, T', C).
 
     `front(x, lengths)` gives outputs and their lengths; a layer makes ceil(length / stride) steps of a sequence, and
-    what is past a sequence's end is read as zero and stays zero. The norm brings each channel to mean 0 and deviation 1 over the true steps
-    of a batch, in evaluation by the averages of training (Ioffe and Szegedy 2015), so that padding changes nothing.
-    Convolutions in front of recurrent layers: Sainath et al. 2015 (sound), Quang and Xie 2016 (DNA), Karim et al. 2018
-    (series). Raises ArgumentError for an even kernel and sizes below 1.
+    what is past a sequence's end is read as zero and stays zero. The norm brings each channel to mean 0 and deviation 1
+    over the true steps of a batch, in evaluation by the averages of training (Ioffe and Szegedy 2015), so that padding
+    changes nothing. Convolutions in front of recurrent layers: Sainath et al. 2015 (sound), Quang and Xie 2016 (DNA),
+    Karim et al. 2018 (series). Raises ArgumentError for an even kernel and sizes below 1.
     """
 
     def __init__(self, inputs: int, channels: int, layers: int, *, kernel: int = 9, stride: int = 1) -> None:
