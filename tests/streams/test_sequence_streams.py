@@ -44,6 +44,22 @@ def test_every_cell_reads_on_from_its_state(cell: str) -> None:
     check_stream(labels.stream, cuts(text, [3, 11]), verdict(labels, text))
 
 
+def test_a_push_of_one_step_calls_the_compiled_step() -> None:
+    model = language(hidden=16, layers=2)
+    stream = model.stream()
+    stream.push("red")
+    stream.push("r")
+    bound = stream.network.bound  # type: ignore[attr-defined]  # torch's network
+    assert bound is not None
+    calls: list[int] = []
+    steps = bound.steps
+    bound.steps = [lambda x, state, step=step: calls.append(1) or step(x, state) for step in steps]
+    answer = stream.push("g")
+    assert len(calls) == 2
+    again = model.stream()
+    assert near(again.push("redrg")["next"], answer["next"])
+
+
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 @pytest.mark.parametrize("options", [{}, {"convolutions": 2, "kernel": 5, "stride": 2}, {"units": "word", "layers": 2}])
 def test_a_verdict_is_that_of_the_text_so_far(pooling: str, options: dict[str, Any]) -> None:
