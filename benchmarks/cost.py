@@ -165,16 +165,16 @@ def panels(swept: dict[str, list[tuple[float, Cost]]]) -> list[Panel]:
     found = [
         Panel(title, (title.lower(), label), {
             part: [(v, c.microseconds) for v, c in points] for part, points in swept.items() if part.startswith(name)
-        })
+        }, logarithmic="xy" if name == "hidden" else "x")
         for name, title in titles.items()
     ]  # fmt: skip
     layers = [(v, c.microseconds) for v, c in swept["layers"]]
     spread = [(v, 1e6 / c.microseconds) for v, c in swept["spread"]]
     parameters = [(v, float(c.parameters)) for v, c in swept["steps"]]
     found += [
-        Panel("Layers", ("layers", label), {"layers": layers}, logarithmic=False),
-        Panel("Lengths that differ", ("spread", "characters a second"), {"spread": spread}, logarithmic=False),
-        Panel("Parameters", ("steps of a sequence", "parameters"), {"parameters": parameters}, logarithmic=False),
+        Panel("Layers", ("layers", label), {"layers": layers}, logarithmic=""),
+        Panel("Lengths that differ", ("spread", "characters a second"), {"spread": spread}, logarithmic=""),
+        Panel("Parameters", ("steps of a sequence", "parameters"), {"parameters": parameters}, logarithmic=""),
     ]
     return found
 

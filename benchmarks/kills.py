@@ -1,22 +1,24 @@
 """A training that is killed fifty times: its final weights are those of one that was left alone, bit by bit.
 
 `unrolled train language` reads the first 100,000 characters of Shakespeare, with dropout and zoneout, and writes a
-checkpoint every three steps. The process is killed with SIGKILL at a moment drawn by chance, from its first
-instruction to some seconds of training, and resumed, again and again; so some kills meet the interpreter starting, some
-a step, some a checkpoint that is being written. Where a run ends before all kills are spent, another one begins.
+checkpoint every three steps. The process is killed with SIGKILL at a moment drawn by chance, from when it reads its
+command line to some seconds of training, and resumed, again and again; so some kills meet the reading of the text, some
+a step, some a checkpoint that is being written. Where a run ends before all kills are spent, another one
+begins. Every training is a process of its own, forked from one that has the program loaded, which saves its start.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,17 @@ import torch
 from reporting import Claim, Table, data_folder, parse, parser, report
 from safetensors.torch import load_file
 
+from unrolled.cli import main as cli
+
 KILLS, QUICK = 50, 2
 CHARACTERS, QUICK_CHARACTERS = 100_000, 3_000
 OPTIONS: dict[str, object] = {
     "hidden": 48, "embedding": 16, "layers": 2, "batch-size": 16, "window": 32, "dropout": 0.1, "zoneout": 0.1,
     "threads": 1, "checkpoint-every": "3steps", "epochs": 3,
 }  # fmt: skip
-# Seconds of training, beyond the start of the process, up to which a kill may come.
-LATEST = 4.0
+# Of the time of the run left alone: the latest moment for a kill.
+SHARE = 0.4
+CONTEXT = multiprocessing.get_context("forkserver")
 
 Kills = list[dict[str, Any]]
 
@@ -45,7 +50,7 @@ def make(folder: Path) -> None:
 
 def command(text: Path, run: Path) -> list[str]:
     """Start the run, or go on with it where it has begun."""
-    words = [sys.executable, "-m", "unrolled", "train", "language"]
+    words = ["train", "language"]
     if (run / "config.json").exists():
         return [*words, "--resume", "--out", str(run), "--quiet", "--json"]
     shutil.rmtree(run, ignore_errors=True)
@@ -53,16 +58,26 @@ def command(text: Path, run: Path) -> list[str]:
     return [*words, str(text), "--out", str(run), *chosen, "--quiet", "--json"]
 
 
-def killed(text: Path, run: Path, after: float) -> bool:
-    """Kill the training so many seconds after its start; False where it had ended. SystemExit where it failed."""
-    with subprocess.Popen(command(text, run), stdout=subprocess.DEVNULL) as process:  # noqa: S603  # words of our own
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-    if process.returncode not in (0, -signal.SIGKILL):
-        raise SystemExit(f"kills: the training ended with exit code {process.returncode}")
-    return process.returncode == -signal.SIGKILL
+def unrolled(words: list[str]) -> None:
+    """The command in this process, its answer thrown away."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        raise SystemExit(cli.main(words))
+
+
+def train(text: Path, run: Path, kill_after: float | None = None) -> bool:
+    """Train in a process of its own, killed after so many seconds; True where the kill came before the end.
+
+    Raises SystemExit where the training failed.
+    """
+    process = CONTEXT.Process(target=unrolled, args=(command(text, run),))
+    process.start()
+    process.join(kill_after)
+    if process.exitcode is None:
+        process.kill()
+    process.join()
+    if process.exitcode not in (0, -signal.SIGKILL):
+        raise SystemExit(f"kills: the training ended with exit code {process.exitcode}")
+    return process.exitcode != 0
 
 
 def step_of(run: Path) -> int:
@@ -91,20 +106,17 @@ def work(text: Path, folder: Path, options: argparse.Namespace) -> tuple[Kills, 
     notes = folder / "kills.json"
     kept: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
     alone = folder / "alone"
-    if "start" not in kept:
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "unrolled", "--version"], stdout=subprocess.DEVNULL, check=True)
+    if "latest" not in kept:
         shutil.rmtree(alone, ignore_errors=True)
-        subprocess.run(command(text, alone), stdout=subprocess.DEVNULL, check=True)  # noqa: S603
-        seconds = json.loads((alone / "config.json").read_text(encoding="utf-8"))["results"]["seconds"]
-        kept = {"start": time.perf_counter() - begin - seconds, "kills": [], "equal": [], "seed": 0}
+        begin = time.perf_counter()
+        train(text, alone)
+        kept = {"latest": options.share * (time.perf_counter() - begin), "kills": [], "equal": [], "seed": 0}
     deadline = time.perf_counter() + options.minutes * 60
     while len(kept["kills"]) < options.kills and time.perf_counter() < deadline:
         kept["seed"] += 1
         run = folder / f"run-{len(kept['equal'])}"
-        latest = kept["start"] + LATEST
-        after = random.Random(kept["seed"]).uniform(0, latest)
-        if killed(text, run, after):
+        after = random.Random(kept["seed"]).uniform(0, kept["latest"])
+        if train(text, run, after):
             kept["kills"].append({"run": len(kept["equal"]), "seconds": round(after, 2), "step": step_of(run)})
             print(f"kills: {len(kept['kills'])}: after {after:.1f} s, going on from step {step_of(run)}", flush=True)
         else:
@@ -112,7 +124,7 @@ def work(text: Path, folder: Path, options: argparse.Namespace) -> tuple[Kills, 
         notes.write_text(json.dumps(kept), encoding="utf-8")
     if len(kept["kills"]) >= options.kills and kept["kills"][-1]["run"] == len(kept["equal"]):
         run = folder / f"run-{len(kept['equal'])}"
-        subprocess.run(command(text, run), stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+        train(text, run)
         kept["equal"].append(same(alone, run))
         notes.write_text(json.dumps(kept), encoding="utf-8")
     return kept["kills"], kept["equal"]
@@ -125,7 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found.add_argument("--kills", type=int, default=KILLS, help="how many in all")
     found.add_argument("--folder", type=Path, help="keep what was done there, and go on from it")
     found.add_argument("--minutes", type=float, default=1e6, help="stop after so long; call again to go on")
+    found.add_argument("--share", type=float, default=SHARE, help="latest moment of a kill, of the time of a whole run")
     options = parse(found, arguments)
+    CONTEXT.set_forkserver_preload(["unrolled.cli.main", "unrolled.tasks.training", "unrolled.tasks.language"])
     if options.quick:
         options.kills = QUICK
     with data_folder(options.quick, make) as data:

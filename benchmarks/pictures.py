@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 Points = Sequence[tuple[float, float]]
 
@@ -37,13 +38,13 @@ def draw(
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves by name over one pair of axes; `logarithmic` axes where the law is a power."""
+    """Curves by name over one pair of axes; `logarithmic` names the axes that are: "xy", "x" or none."""
 
     title: str
     labels: tuple[str, str]
     curves: Mapping[str, Points]
     targets: Sequence[float] = ()
-    logarithmic: bool = True
+    logarithmic: str = "xy"
 
 
 def draw_panels(path: Path, panels: Sequence[Panel], columns: int = 2) -> None:
@@ -58,11 +59,13 @@ def draw_panels(path: Path, panels: Sequence[Panel], columns: int = 2) -> None:
         for target in panel.targets:
             axes.axhline(target, color="grey", linestyle=":", label=f"target {target:g}")
         axes.set(title=panel.title, xlabel=panel.labels[0], ylabel=panel.labels[1])
-        if panel.logarithmic:
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
+        for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+            if name in panel.logarithmic:
+                (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+                axis.set_minor_formatter(NullFormatter())
+        if "y" not in panel.logarithmic:
+            axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
         if len(panel.curves) + len(panel.targets) > 1:
             axes.legend(frameon=False, fontsize="small")
     FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]  # matplotlib's own
