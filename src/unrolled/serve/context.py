@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,3 @@ def owner_of(connection: HTTPConnection) -> str:
 def answer(value: Any, status: int = 200) -> Response:
     """A value as JSON."""
     return Response(dump(value), status, media_type="application/json")
-
-
-Maker = Callable[[], Any]

@@ -192,7 +192,7 @@ def strokes(value: Any, what: str) -> Item:
     return Item(points, len(points))
 
 
-def as_table(value: Any, what: str, columns: Sequence[str], folder: Path) -> tuple[Path, int]:
+def as_table(value: Any, what: str, columns: Sequence[str], folder: Path) -> Path:
     """Rows that are objects, or plain numbers where there is a single column, as a .csv for the run's own reader."""
     if not isinstance(value, list):
         raise Refusal(422, f"{what.capitalize()} is {kind_of(value)}; give a list of rows.")
@@ -208,7 +208,7 @@ def as_table(value: Any, what: str, columns: Sequence[str], folder: Path) -> tup
                 raise Refusal(422, f"Row {place} of {what} is {kind_of(row)} and others are objects; give one kind.")
             cells = [row] if plain else [row.get(name) for name in columns]
             writer.writerow([_cell(cell, f"row {place} of {what}") for cell in cells])
-    return path, len(value)
+    return path
 
 
 def of_rows(error: DataError) -> Refusal:

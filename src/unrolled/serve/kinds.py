@@ -133,7 +133,7 @@ def _tag(model: TagTask) -> Intake:
         if layout.clock is None and not objects:
             return intake.rows(len(columns))(value, what)
         with tempfile.TemporaryDirectory() as folder:
-            path, _ = intake.as_table(value, what, columns, Path(folder))
+            path = intake.as_table(value, what, columns, Path(folder))
             (found,) = read_steps(path, None, features=plain.features or None, clock=plain.clock).sequences
         return Item(found, len(found))
 
@@ -175,7 +175,7 @@ def _forecast(model: ForecastTask) -> Intake:
                 found = intake.numbers(value, what).astype(np.float64)[:, None]
                 empty = np.empty((len(found), 0))
                 return Item(History("", found, empty, empty, None, None), len(found))
-            path, _ = intake.as_table(value, what, columns, Path(folder))
+            path = intake.as_table(value, what, columns, Path(folder))
             plain = replace(layout, series=None)
             (history,) = read_histories(path, plain, form="columns").series
         return Item(history, len(history))
