@@ -24,6 +24,7 @@ NAMES = (
     "tasks",
     "engines",
     "stream",
+    "runtime",
 )
 HEAD = """# Results
 
