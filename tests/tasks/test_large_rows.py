@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unrolled.data.large import blocks
+from unrolled.data import build_vocabulary
+from unrolled.data.large import blocks, data_files, open_texts
+from unrolled.data.large.building import Reading
+from unrolled.data.large.rows import all_rows
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import TASKS, Common
 from unrolled.tasks.events import Duplicates, Event, Split
@@ -62,6 +65,23 @@ def test_tables_are_read_one_after_another(table: Path, tmp_path: Path) -> None:
     train("classify", tmp_path / "shards", tmp_path / "large", cache=tmp_path / "cache")
     first, second = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("memory", "large"))
     assert first == second
+
+
+def test_the_vocabulary_is_that_of_the_chosen_rows_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(["a", "b", "c", "dd", "e"], size=rng.integers(1, 6))) for _ in range(40)]
+    texts[7], texts[31] = "rare one", "rarer b b b b b b b b b b b b b b b b b"
+    path = tmp_path / "table.csv"
+    path.write_text("text\n" + "".join(f"{text}\n" for text in texts), encoding="utf-8")
+    rows = all_rows(open_texts(data_files(path), Reading("word"), tmp_path / "cache"))
+    chosen = np.delete(rng.permutation(40), [3, 4])
+    chosen = chosen[(chosen != 7) & (chosen != 31)]
+    known = build_vocabulary("word", [texts[k] for k in chosen])
+    found = rows.take(chosen).vocabulary(size=None, minimum=1)
+    assert found.to_json() == known.to_json()
+    ids = rows.take(chosen).under(found)
+    assert [row.tolist() for row in ids] == [known.encode(texts[k]).tolist() for k in chosen]
+    assert ids.lengths.tolist() == [len(row) for row in ids]
 
 
 FAULTS = [
