@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unrolled.layers import Captures, Pooling, Recurrent, Regularisation, Structure
     from unrolled.layers.accelerate import accelerate
     from unrolled.layers.explain import explain
+    from unrolled.layers.truncated import truncated
     from unrolled.layers.unroll import unroll
     from unrolled.tasks import Captioner, Classifier, Forecaster, LanguageModel, Regressor, Tagger, load
     from unrolled.tasks.estimators.transcriber import Transcriber
@@ -43,6 +44,7 @@ _HOME = {
     "Structure": "unrolled.layers",
     "accelerate": "unrolled.layers",
     "explain": "unrolled.layers",
+    "truncated": "unrolled.layers",
     "unroll": "unrolled.layers",
     "Picture": "unrolled.inspect.draw",
     "draw": "unrolled.inspect.draw",
@@ -95,6 +97,7 @@ __all__ = [
     "state",
     "step",
     "trace",
+    "truncated",
     "unroll",
     "vector",
 ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unrolled.engine.packed import Packed, packed_bernoulli, part_of
     from unrolled.engine.plan import Capture, Plan
     from unrolled.engine.scan import Explanation, choose, explain, ready_step, scan, step
-    from unrolled.engine.segments import MEMORIES, Job, in_segments
+    from unrolled.engine.segments import MEMORIES, Job, in_segments, segment_length
     from unrolled.engine.tokens import Tokens
     from unrolled.engine.weights import Weights, draw_noise, initial_state
 
@@ -38,6 +38,7 @@ _HOME = {
     "part_of": "packed",
     "ready_step": "scan",
     "scan": "scan",
+    "segment_length": "segments",
     "step": "scan",
 }
 
@@ -62,6 +63,7 @@ __all__ = [
     "part_of",
     "ready_step",
     "scan",
+    "segment_length",
     "step",
 ]
 

@@ -42,9 +42,14 @@ class Job:
 
     def parts(self) -> list[slice]:
         """The segments in the order of reading."""
-        size = max(_SHORTEST, math.isqrt(self.steps))
+        size = segment_length(self.steps)
         found = [slice(first, min(first + size, self.steps)) for first in range(0, self.steps, size)]
         return found[::-1] if self.reverse else found
+
+
+def segment_length(steps: int) -> int:
+    """Steps that are computed, and then kept, at once."""
+    return max(_SHORTEST, math.isqrt(steps))
 
 
 def in_segments(job: Job, xs: Tensor | None, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:

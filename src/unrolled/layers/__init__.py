@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unrolled.engine import Tokens
+from unrolled.engine import Tokens, segment_length
 from unrolled.layers.accelerate import accelerate
 from unrolled.layers.attention import ATTENTIONS, Attention, Memory
 from unrolled.layers.captures import Captures
@@ -37,6 +37,7 @@ __all__ = [
     "blame",
     "explain",
     "map_state",
+    "segment_length",
     "truncated",
     "unroll",
     "where_state",

@@ -17,7 +17,7 @@ from unrolled.cell import Program
 from unrolled.data import shared_rows
 from unrolled.data.large import Progress, progress_to
 from unrolled.errors import ArgumentError, RunError, TrainingError
-from unrolled.layers import Recurrent, blame
+from unrolled.layers import Recurrent, blame, segment_length
 from unrolled.tasks.curve import draw_curve
 from unrolled.tasks.events import Duplicates, Encoding, Estimate, Event, Note, Skipped, Split, Started
 from unrolled.tasks.model import Conclusion, Parts, TaskModel, device_of, take_weights
@@ -300,7 +300,12 @@ def estimate(model: TaskModel[Any], source: BatchSource, common: Common) -> Esti
     for name, buffer in model.module.named_buffers():
         buffer.copy_(averages[name])
     # Weights, their gradients, two moments of AdamW and the best weights so far.
-    memory = 4 * (5 * model.parameters + model.activations(batch))
+    kept = model.activations(batch)
+    if common.memory == "low":
+        steps = max(int(batch[0].shape[1]), 1)
+        # one segment, and what goes in and comes out of all steps
+        kept = min(kept, int(kept * segment_length(steps) / steps) + 2 * steps * len(batch[0]) * model.plan.hidden)
+    memory = 4 * (5 * model.parameters + kept)
     return Estimate(model.parameters, memory, seconds * len(source), len(source))
 
 
