@@ -64,12 +64,14 @@ class Session:
             self.busy = False
             self.used = time.monotonic()
 
-    def tell(self, name: str, value: Any) -> None:
-        """An event for those who listen; those who are slow miss the oldest."""
+    def tell(self, name: str, value: Any) -> bytes:
+        """An event for those who listen, as JSON; those who are slow miss the oldest."""
+        told = dump(value)
         self.count += 1
-        self.events.append((self.count, name, dump(value)))
+        self.events.append((self.count, name, told))
         self.more.set()
         self.more = asyncio.Event()
+        return told
 
     def about(self) -> dict[str, Any]:
         """What a client is told of it."""
@@ -139,8 +141,8 @@ class Sessions:
         session.saved_steps = session.steps
         return session
 
-    async def push(self, session: Session, value: Any, *, at: Any = None, look: Any = False) -> dict[str, Any]:
-        """The answer after the next part. `at` is the step at which the client believes the stream to be."""
+    async def push(self, session: Session, value: Any, *, at: Any = None, look: Any = False) -> bytes:
+        """The answer after the next part, as JSON. `at` is the step at which the client believes the stream to be."""
         with session.alone():
             self._check(session)
             if at is not None and at != session.steps:
@@ -155,19 +157,18 @@ class Sessions:
             answer, session.steps, seen = await self._step(work, session)
             self._metrics.pushes.add(model=session.served.name)
             reply = {"answer": answer, "step": session.steps, **({"state": seen} if look is True else {})}
-            session.tell("answer", reply)
-            return reply
+            return session.tell("answer", reply)
 
-    async def finish(self, session: Session) -> dict[str, Any]:
-        """The answer to the whole; the stream is over."""
+    async def finish(self, session: Session) -> bytes:
+        """The answer to the whole, as JSON; the stream is over."""
         with session.alone():
             self._check(session)
             answer = await self._step(session.stream.finish, session)
             session.finished, session.steps = True, session.stream.steps
             reply = {"answer": answer, "step": session.steps, "finished": True}
-            session.tell("finished", reply)
+            told = session.tell("finished", reply)
             await self.close(session, "finished")
-            return reply
+            return told
 
     async def state(self, session: Session) -> bytes:
         """Everything that is needed to go on elsewhere."""

@@ -118,14 +118,14 @@ async def _answer(context: Context, session: Session, socket: WebSocket, message
             elif given.get("finish") is True:
                 reply = await sessions.finish(session)
             elif given.get("state") is True:
-                reply = {"state": token_of(await sessions.state(session)), "step": session.steps}
+                reply = dump({"state": token_of(await sessions.state(session)), "step": session.steps})
             else:
                 raise Refusal(
                     422, 'The message asks for nothing; send {"push": ...}, {"state": true} or {"finish": true}.'
                 )
     except Refusal as refusal:
-        reply = {"error": str(refusal), "status": refusal.status, "step": session.steps}
-    await _say(socket, reply)
+        reply = dump({"error": str(refusal), "status": refusal.status, "step": session.steps})
+    await socket.send_text(reply.decode())
 
 
 async def _say(socket: WebSocket, value: Any) -> None:

@@ -112,7 +112,8 @@ async def push(name: Id, request: Request, owner: Owner) -> Response:
     """What is known after it. `at`, the step that the client believes to be at, refuses a part that came twice."""
     context, found = await _session(request, name, owner)
     given = await read_object(request, ("push", "at", "look"), ("push",))
-    return answer(await context.sessions.push(found, given["push"], at=given.get("at"), look=given.get("look")))
+    told = await context.sessions.push(found, given["push"], at=given.get("at"), look=given.get("look"))
+    return Response(told, media_type="application/json")
 
 
 @router.post(
@@ -123,7 +124,7 @@ async def push(name: Id, request: Request, owner: Owner) -> Response:
 async def finish(name: Id, request: Request, owner: Owner) -> Response:
     """The answer to the whole; the session is over."""
     context, found = await _session(request, name, owner)
-    return answer(await context.sessions.finish(found))
+    return Response(await context.sessions.finish(found), media_type="application/json")
 
 
 @router.get(
