@@ -265,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(folder: Path, options: argparse.Namespace) -> tuple[list[Claim], Table]:
     """The claims and what lies behind them."""
+    others = os.getloadavg()[0]
     run = make_run(folder, options.hidden)
     clients = clients_of(run, options.sessions, options.steps)
     few = clients[: max(5, len(clients) // 4)]
@@ -295,6 +296,8 @@ def measure(folder: Path, options: argparse.Namespace) -> tuple[list[Claim], Tab
     p50, p99 = np.quantile(pushes, (0.5, 0.99))
     rows: list[tuple[str, float]] = [
         ("streams at once", len(clients)),
+        ("characters of each", options.steps),
+        ("other processes that wanted to run, at the beginning", round(others, 1)),
         ("pushes", len(pushes)),
         ("pushes a second", round(len(pushes) / under.seconds)),
         ("p50 of a push, ms", round(float(p50), 2)),
