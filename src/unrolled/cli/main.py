@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from unrolled import __version__
+from unrolled.cli.output import silent
 from unrolled.errors import UnrolledError, UsageError
 
 DONE, AT_FAULT, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -51,6 +52,9 @@ def build_app() -> App:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # torch warns of what it need not have looked for; it reads this when it is loaded
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
@@ -97,5 +101,6 @@ def _sentence_of_system(fault: OSError) -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"unrolled: {sentence}", file=sys.stderr)
+    if not silent():
+        print(f"unrolled: {sentence}", file=sys.stderr)
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
@@ -28,7 +29,8 @@ class Output:
 
     def result(self, data: Mapping[str, object], text: str) -> None:
         """Print `data` as JSON if that was asked for, `text` otherwise."""
-        print(as_json(data) if self.json else text)
+        if not silent():
+            print(as_json(data) if self.json else text)
 
     def note(self, text: str) -> None:
         """A remark for a person, never part of the result."""
@@ -39,6 +41,11 @@ class Output:
     def streams(self) -> bool:
         """Whether results may appear bit by bit, as they are made."""
         return not self.json
+
+
+def silent() -> bool:
+    """Whether another process of the same training, the first that `torchrun` started, speaks for this one."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0"
 
 
 def as_json(data: Mapping[str, object]) -> str:

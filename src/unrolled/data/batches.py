@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class LengthBatches:
         self.seed = seed
         self.shuffle = shuffle
         self._edges = self._cut(steps)
+        self._rank, self._ranks = 0, 1
 
     def __len__(self) -> int:
         return len(self._edges) - 1
@@ -52,7 +54,19 @@ class LengthBatches:
         check_start(start, len(self))
         order, batches = self._plan(number)
         for batch in batches[start:].tolist():
-            yield order[self._edges[batch] : self._edges[batch + 1]]
+            yield share_of(order[self._edges[batch] : self._edges[batch + 1]], self._rank, self._ranks)
+
+    def of_rank(self, rank: int, ranks: int) -> LengthBatches:
+        """The part of every batch that one of several processes has; `own` says where there is none."""
+        found = copy(self)
+        found._rank, found._ranks = rank, ranks
+        return found
+
+    def own(self, number: int, start: int = 0) -> Iterator[bool]:
+        """Whether this process has a row of each batch; it is given the batch's first one where it has not."""
+        _, batches = self._plan(number)
+        for batch in batches[start:].tolist():
+            yield self._edges[batch + 1] - self._edges[batch] > self._rank
 
     def _cut(self, steps: int | None) -> list[int]:
         """Where batches begin among the rows sorted by length, and the end: the same in every epoch."""
@@ -86,6 +100,11 @@ class LengthBatches:
 def _in_order(lengths: npt.NDArray[Any]) -> Ids:
     """Row numbers by their first length, those with equal ones by the next; (N,) or (N, K)."""
     return np.lexsort(lengths.reshape(len(lengths), -1).T[::-1])
+
+
+def share_of(rows: Ids, rank: int, ranks: int) -> Ids:
+    """Every so-manieth row, the first of all where that gives none."""
+    return rows[rank::ranks] if len(rows) > rank else rows[:1]
 
 
 def check_start(start: int, count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -98,6 +99,23 @@ class TokenStreams:
         self._sizes: Ids = sizes[usable]
         self._offsets: Ids = offsets[usable]
         self._cut()
+        self._own = slice(None)
+
+    def of_rank(self, rank: int, ranks: int) -> TokenStreams:
+        """The streams of one of several processes. Raises ArgumentError where there are fewer streams than those."""
+        if self.streams < ranks:
+            raise ArgumentError(
+                f"{self.streams} streams (batch_size) cannot be divided between {ranks} processes; give {ranks} or more"
+            )
+        found = copy(self)
+        found._own = slice(self.streams * rank // ranks, self.streams * (rank + 1) // ranks)
+        return found
+
+    def own(self, number: int, start: int = 0) -> Iterator[bool]:
+        """Whether any of these streams still reads, window by window."""
+        most = int(np.diff(self._bounds)[self._own].max())
+        for step in range(start, len(self)):
+            yield step < most
 
     def _cut(self) -> None:
         """The first window of each document, of each stream, and of each piece; all windows are numbered in a row."""
@@ -124,8 +142,8 @@ class TokenStreams:
         order = self._order(number)
         begins = np.cumsum(self._piece_sizes[order]) - self._piece_sizes[order]
         for step in range(start, len(self)):
-            places = self._bounds[:-1] + step
-            active = places < self._bounds[1:]
+            places = self._bounds[:-1][self._own] + step
+            active = places < self._bounds[1:][self._own]
             places = np.minimum(places, self._bounds[-1] - 1)
             at = np.searchsorted(begins, places, side="right") - 1
             yield self._read(self._pieces[order[at]], places - begins[at], active)

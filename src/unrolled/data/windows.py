@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from unrolled.data.arrays import Exact, Flags, Ids, Numbers
-from unrolled.data.batches import check_start
+from unrolled.data.batches import check_start, share_of
 from unrolled.errors import ArgumentError
 
 # Batches of an epoch: a large set is measured before it was read in full, a small one after several passes.
@@ -199,6 +200,7 @@ class WindowBatches:
         self.batch_size = min(batch_size, count)
         self.seed = seed
         self.size = min(max(count // self.batch_size, _FEWEST), _MOST)
+        self._rank, self._ranks = 0, 1
 
     def __len__(self) -> int:
         return self.size
@@ -213,4 +215,15 @@ class WindowBatches:
         else:
             order = np.concatenate([rng.permutation(self.count) for _ in range(-(-wanted // self.count))])
         for batch in range(start, self.size):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield share_of(order[batch * self.batch_size : (batch + 1) * self.batch_size], self._rank, self._ranks)
+
+    def of_rank(self, rank: int, ranks: int) -> WindowBatches:
+        """The part of every batch that one of several processes has; `own` says where there is none."""
+        found = copy(self)
+        found._rank, found._ranks = rank, ranks
+        return found
+
+    def own(self, number: int, start: int = 0) -> Iterator[bool]:
+        """Whether this process has a window of each batch; it is given the batch's first one where it has not."""
+        for _ in range(start, self.size):
+            yield self.batch_size > self._rank

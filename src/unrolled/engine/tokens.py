@@ -25,7 +25,7 @@ class Tokens:
 
     def fewer(self) -> Tokens:
         """The same with no rows in the table but those that are read."""
-        used, ids = self.ids.unique(return_inverse=True)
+        used, ids = self.ids.unique(return_inverse=True)  # type: ignore[no-untyped-call]  # torch does not type it
         return Tokens(ids, functional.embedding(used, self.table))
 
     @property

@@ -20,6 +20,7 @@ from unrolled.errors import ArgumentError, RunError, TrainingError
 from unrolled.layers import Recurrent, blame, segment_length
 from unrolled.tasks.curve import draw_curve
 from unrolled.tasks.events import Duplicates, Encoding, Estimate, Event, Note, Skipped, Split, Started
+from unrolled.tasks.folder import CONFIG
 from unrolled.tasks.model import Conclusion, Parts, TaskModel, device_of, take_weights
 from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed, check_counts
 from unrolled.tasks.options.durations import parse_interval
@@ -59,6 +60,7 @@ from unrolled.train import (
     tensorboard_installed,
     thread_count,
 )
+from unrolled.train.distributed import World, joined, launched, restarted
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -129,12 +131,29 @@ def train_run(
     command: str,
 ) -> RunResult:
     """`Task.train`."""
-    if common.resume:
-        return _resume(task, options, common, observers, notify)
+    with joined(common.device) as world:
+        if launched() and common.out is None:
+            raise ArgumentError("several processes need a run folder that all of them know; give --out RUN")
+        quiet: Notify = notify if world.first else lambda event: None
+        if common.resume or (restarted() and common.out is not None and (common.out / CONFIG).exists()):
+            return _resume(task, options, replace(common, resume=True), observers, quiet, world)
+        return _start(task, options, common, observers, quiet, command, world)
+
+
+def _start(
+    task: Task,
+    options: NetworkOptions,
+    common: Common,
+    observers: Sequence[Observer],
+    notify: Notify,
+    command: str,
+    world: World,
+) -> RunResult:
     started = time.perf_counter()
     check_counts(options)
-    if common.out is not None:
-        check_free(common.out)
+    out = common.out
+    if out is not None and not restarted():
+        world.said(lambda: check_free(out))
     with _encoding(notify) as told:
         parts = task.model.read(_data(task, common), options, common)
         settled = task.model.settle(options, parts)
@@ -144,13 +163,18 @@ def train_run(
         started = time.perf_counter()  # a limit of time is for training, not for what is done once for all trainings
     settings = settings_of(model, len(source), settled, common)
     _tell(model, parts, source, common, notify)
-    run = create_folder(common.out, task.name)
     config = describe(model, parts, options, common, command)
-    if model.vocabulary is not None:
-        write_json(run / VOCABULARY, model.vocabulary.to_json())
-    write_config(run, config)
+
+    def begun() -> Path:
+        run = common.out if restarted() and common.out is not None else create_folder(common.out, task.name)
+        if model.vocabulary is not None:
+            write_json(run / VOCABULARY, model.vocabulary.to_json())
+        write_config(run, config)
+        return run
+
+    run = world.said(begun)
     notify(Started(str(run)))
-    trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify)
+    trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify, world)
     return _finish(trainer, model, parts, run, notify, resume=False)
 
 
@@ -319,30 +343,41 @@ def _trainer(
     observers: Sequence[Observer],
     started: float | None,
     notify: Notify,
+    world: World,
 ) -> Trainer:
-    events = (TensorBoardWriter(run / EVENTS),) if tensorboard_installed() else ()
-    watching = (_PlanWriter(run, config), MetricsFile(run / METRICS), *events, _Remarks(notify), *observers)
-    return Trainer(_Objective(model, parts), source, settings, run, watching, started=started, blame=blame)
+    watching: Sequence[Observer] = ()
+    if world.first:
+        events = (TensorBoardWriter(run / EVENTS),) if tensorboard_installed() else ()
+        watching = (_PlanWriter(run, config), MetricsFile(run / METRICS), *events, _Remarks(notify), *observers)
+    objective = _Objective(model, parts)
+    return Trainer(objective, source, settings, run, watching, started=started, blame=blame, world=world)
 
 
 def _finish(
     trainer: Trainer, model: TaskModel[Any], parts: Parts[Any], run: Path, notify: Notify, *, resume: bool
 ) -> RunResult:
     """Train; write the best weights, also of a training that was stopped; measure them."""
+    world = trainer.world
     try:
         training = trainer.fit(resume=resume)
     except (KeyboardInterrupt, TrainingError):
-        write_weights(run, model.module)
+        if world.first:
+            write_weights(run, model.module)
         raise
     if resume and training.step == training.resumed_from:
         notify(Note(_nothing_left(training, trainer.settings)))
-    write_weights(run, model.module)
-    result = _measured(model, parts, training, read_config(run), run)
-    write_config(run, result.config)
-    why_not = draw_curve(run, model.metric)
-    if why_not is not None:
-        notify(Note(why_not))
-    return replace(result, conclusion=model.conclude(parts, run))
+
+    def ended() -> tuple[dict[str, float], dict[str, float], Config, Conclusion]:
+        write_weights(run, model.module)
+        result = _measured(model, parts, training, read_config(run), run)
+        write_config(run, result.config)
+        why_not = draw_curve(run, model.metric)
+        if why_not is not None:
+            notify(Note(why_not))
+        return result.valid, result.test, result.config, model.conclude(parts, run)
+
+    valid, test, config, conclusion = world.said(ended)
+    return RunResult(model, training, valid, test, config, run, conclusion)
 
 
 def _nothing_left(training: TrainResult, settings: TrainSettings) -> str:
@@ -367,7 +402,7 @@ def _measured(
 
 
 def _resume(
-    task: Task, options: NetworkOptions, common: Common, observers: Sequence[Observer], notify: Notify
+    task: Task, options: NetworkOptions, common: Common, observers: Sequence[Observer], notify: Notify, world: World
 ) -> RunResult:
     """Go on with the run in `common.out` as if it had never stopped."""
     started = time.perf_counter()
@@ -396,7 +431,7 @@ def _resume(
     settings = settings_of(model, len(source), options, common)
     config = replace(config, common=plain(replace(common, resume=False)))
     notify(Started(str(run)))
-    trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify)
+    trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify, world)
     return _finish(trainer, model, parts, run, notify, resume=True)
 
 

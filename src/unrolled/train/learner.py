@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from unrolled.train.distributed import ALONE, Parallel, World, gathered, own_part
 from unrolled.train.nonfinite import Blame, locate
 from unrolled.train.optimiser import (
     clip_,
@@ -20,9 +21,9 @@ from unrolled.train.optimiser import (
 )
 from unrolled.train.precision import Precision
 from unrolled.train.protocols import Objective
-from unrolled.train.randomness import random_state, restore_random_state
+from unrolled.train.randomness import all_random_states, own_random_state, random_state, restore_random_state
 from unrolled.train.settings import TrainSettings
-from unrolled.train.tree import Carry, detach, fill, leaves
+from unrolled.train.tree import Carry, detach, leaves
 from unrolled.train.weights import Average, named_weights, restore, snapshot
 
 
@@ -46,8 +47,12 @@ class NonFinite(Exception):
 class Learner:
     """Takes steps on `objective`; its tensors can be taken out and put back, to the last bit."""
 
-    def __init__(self, objective: Objective, settings: TrainSettings, blame: Blame | None = None) -> None:
+    def __init__(
+        self, objective: Objective, settings: TrainSettings, blame: Blame | None = None, world: World = ALONE
+    ) -> None:
         self.objective = objective
+        self.world = world
+        self.parallel = Parallel(objective, world)
         self.blame = blame
         self.settings = settings
         self.module = objective.module
@@ -64,13 +69,14 @@ class Learner:
         random = random_state(self.device)
         self.optimiser.zero_grad(set_to_none=True)
         with self.precision.context():
-            output = self.objective.loss(batch, self.carry)
+            output = self.parallel.loss(batch, self.carry)
         self.precision.scaled(output.loss).backward()  # type: ignore[no-untyped-call]
         self.precision.unscale(self.optimiser)
         grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         length = torch.nn.utils.get_total_norm(grads)
+        whole, weight = self.parallel.whole(output)
         # One transfer for both numbers, because each one makes a GPU wait.
-        loss, norm = torch.stack((output.loss.detach().to(length), length)).tolist()
+        loss, norm = torch.stack((whole.to(length), length)).tolist()
         if math.isfinite(loss) and math.isfinite(norm):
             clip_(grads, norm, self.settings.clip)
             set_learning_rate(self.optimiser, rate)
@@ -80,10 +86,11 @@ class Learner:
         elif not math.isfinite(loss) or not self.precision.overflowed(self.optimiser):
             error = self._non_finite(loss, norm, batch, random)
             # A state that led to such numbers is not carried on.
-            self.carry = detach(output.carry) if all(map(_finite, leaves(output.carry))) else None
+            bad = not all(map(_finite, leaves(output.carry)))
+            self.carry = None if self.world.largest(bad) else detach(output.carry)
             raise error
         self.carry = detach(output.carry)
-        return Outcome(loss, output.weight, norm)
+        return Outcome(loss, weight, norm)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -118,8 +125,8 @@ class Learner:
         files = {
             "weights": named_weights(self.module),
             "optimiser": optimiser_tensors(self.optimiser, self.module),
-            "carry": {str(number): tensor for number, tensor in enumerate(leaves(self.carry))},
-            "random": random_state(self.device),
+            "carry": {str(number): tensor for number, tensor in enumerate(gathered(self.carry, self.world))},
+            "random": all_random_states(self.device, self.world),
         }
         if scale := self.precision.tensors():
             files["scale"] = scale
@@ -137,7 +144,8 @@ class Learner:
         # First, because this pass, made only for the types that the state consists of, uses weights and random state.
         self.carry = self._template(batch) if files["carry"] else None
         if self.carry is not None:
-            self.carry = fill(self.carry, [files["carry"][str(n)] for n in range(len(files["carry"]))])
+            whole = [files["carry"][str(n)] for n in range(len(files["carry"]))]
+            self.carry = own_part(self.carry, whole, self.world)
         restore(self.module, files["weights"])
         restore_optimiser(self.optimiser, self.module, files["optimiser"])
         if self.average is not None:
@@ -148,7 +156,7 @@ class Learner:
             self.best = snapshot(self.module)
             for name, tensor in self.best.items():
                 tensor.copy_(files["best"][name])
-        restore_random_state(files["random"], self.device)
+        own_random_state(files["random"], self.device, self.world, self.settings.seed)
 
     def _template(self, batch: Any) -> Carry:
         if batch is None:

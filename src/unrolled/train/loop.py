@@ -10,6 +10,7 @@ from typing import Any
 
 from unrolled.errors import ArgumentError, RunError, TrainingError
 from unrolled.train.checkpoint import Checkpoint, Checkpoints
+from unrolled.train.distributed import ALONE, Share, World
 from unrolled.train.interrupt import Interrupt, Interrupted
 from unrolled.train.learner import Learner, NonFinite, Outcome
 from unrolled.train.nonfinite import Blame
@@ -21,13 +22,17 @@ from unrolled.train.randomness import seeded, thread_count
 from unrolled.train.schedule import Plan, rate_scale
 from unrolled.train.settings import TrainSettings
 
+# The purpose of the seeds of processes after the first, so that each draws noise of its own.
+_FURTHER = 16
+
 
 class Trainer:
     """Trains `objective` on the batches of `source`, once, and leaves the best weights in its module.
 
     The same seed, machine, threads and engine give the same numbers, however often the run was stopped and resumed.
     `clock` gives seconds; `started` is its value when the time of `max_time` began, by default now. `blame` finds where
-    in a network numbers stopped being finite.
+    in a network numbers stopped being finite. `world`: the processes that train together, of which the first one
+    evaluates, writes and tells its observers.
     """
 
     def __init__(
@@ -41,13 +46,15 @@ class Trainer:
         clock: Callable[[], float] = time.perf_counter,
         started: float | None = None,
         blame: Blame | None = None,
+        world: World = ALONE,
     ) -> None:
-        self.source = source
+        self.source: BatchSource = source if world.size == 1 else Share(source, world)
         self.settings = settings
-        self.observers = tuple(observers)
-        self._clock = clock
-        self._origin = clock() if started is None else started
-        self._learner = Learner(objective, settings, blame)
+        self.observers = tuple(observers) if world.first else ()
+        self.world = world
+        self._clock = world.clock(clock)
+        self._origin = self._clock() if started is None else world.clock(lambda: started)()
+        self._learner = Learner(objective, settings, blame, world)
         self._checkpoints = Checkpoints(run, settings.keep) if run is not None else None
         self._position = Position()
         self._stopwatch: Stopwatch | None = None
@@ -65,7 +72,9 @@ class Trainer:
         if len(self.source) < 1:
             raise ArgumentError("there is no batch to train on; give more data or a smaller batch size")
         settings = self.settings
-        with thread_count(settings.threads), seeded(settings.seed, 1, self._learner.device), Interrupt() as interrupt:
+        purpose = 1 if self.world.first else _FURTHER + self.world.rank
+        device = self._learner.device
+        with thread_count(settings.threads), seeded(settings.seed, purpose, device), Interrupt() as interrupt:
             self._open(resume)
             stopped: Stopped = "failed"
             try:
@@ -99,9 +108,16 @@ class Trainer:
         position = self._position = Position.from_json(checkpoint.state.get("position", {}), where)
         self._resumed_from = position.step
         try:
-            self._learner.load(checkpoint.tensors, next(self.source.epoch(position.epoch, position.index), None))
+            self._learner.load(checkpoint.tensors, self._a_batch(position))
         except (KeyError, ArgumentError) as error:
             raise RunError(f"{where} does not fit this run ({error}); start the run again in another folder") from error
+
+    def _a_batch(self, position: Position) -> Any:
+        """One of this process's own, of the epoch at hand; None where that is over."""
+        if position.index >= len(self.source):
+            return None
+        batch = next(self.source.epoch(position.epoch, position.index), None)
+        return batch if batch is not None else next(filter(_is_there, self.source.epoch(position.epoch)), None)
 
     def _begin(self) -> None:
         position = self._position
@@ -157,7 +173,7 @@ class Trainer:
             self._evaluate()
             stopped = stopped or self._reason(seconds)
         position.stopped = stopped
-        asked = interrupt.requested
+        asked = self.world.largest(interrupt.requested or 0) or None
         if stopped is not None or asked is not None or self._checkpoint_due():
             self._save()
         if asked is not None and stopped is None:
@@ -237,7 +253,7 @@ class Trainer:
             return
         before = self._clock()
         with self._learner.evaluating():
-            metrics = self._learner.objective.evaluate()
+            metrics = self.world.said(self._learner.objective.evaluate)
         self._evaluation_seconds = self._clock() - before
         position.evaluated_at = position.step
         position.seconds = self._seconds()
@@ -275,7 +291,8 @@ class Trainer:
     def _save(self) -> None:
         if self._checkpoints is not None:
             state = {"position": self._position.to_json(), "settings": self.settings.fixed()}
-            self._checkpoints.save(self._position.step, self._learner.tensors(), state)
+            checkpoints, tensors = self._checkpoints, self._learner.tensors()
+            self.world.said(lambda: checkpoints.save(self._position.step, tensors, state))
         self._saved_at = self._clock()
 
     def _failure(self, error: NonFinite) -> TrainingError:
@@ -300,6 +317,7 @@ class Trainer:
     def _end(self, stopped: Stopped) -> TrainResult:
         position = self._position
         self._learner.use_best()
+        self._learner.parallel.close()
         result = TrainResult(
             stopped=stopped,
             step=position.step,
@@ -320,3 +338,7 @@ class Trainer:
     def _tell(self, event: str, report: object) -> None:
         for observer in self.observers:
             getattr(observer, event)(report)
+
+
+def _is_there(batch: Any) -> bool:
+    return batch is not None
