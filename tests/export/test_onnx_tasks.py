@@ -228,8 +228,8 @@ def test_sound_in_front_of_a_transcriber(tmp_path: Path) -> None:
             columns=("text", None),
         )
         _, sessions = exported(model, tmp_path / str(steady))
-        samples = (0.1 * rng.normal(size=1234)).astype(np.float32)
-        samples[:400] = 0  # silence, at its floor
+        samples = (np.sin(np.arange(1234)) + 0.1 * rng.normal(size=1234)).astype(np.float32)
+        samples[:600] = 0  # silence, 80 dB below the loudest or at its floor
         found = answer(sessions["front.onnx"], {"samples": samples})["x"]
         np.testing.assert_allclose(found, scaler.transform(model.signal.mel(samples)), atol=1e-4)
 

@@ -45,7 +45,8 @@ def front_artifact(model: TranscribeTask) -> Artifact:
 def _random(rng: np.random.Generator, signal: Signal, size: int) -> np.ndarray:
     if isinstance(signal, Sound):
         time = np.arange(size) / signal.rate
-        found = 0.3 * np.sin(2 * np.pi * 440 * time) + 0.05 * rng.standard_normal(size)
+        found = np.sin(2 * np.pi * 440 * time) + 0.05 * rng.standard_normal(size)
+        found[: size // 2] = 0  # silence, whose level is that of the loudest step
     elif isinstance(signal, Strokes):
         walk = 100 + np.cumsum(rng.standard_normal((size, 2)), 0)
         found = np.concatenate([walk, rng.integers(0, 2, (size, 1))], 1)
