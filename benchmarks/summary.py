@@ -25,6 +25,7 @@ NAMES = (
     "engines",
     "stream",
     "runtime",
+    "distributed",
 )
 HEAD = """# Results
 

@@ -206,4 +206,5 @@ def test_the_page_of_results_is_what_the_results_say(benchmark_named: Find) -> N
 def test_every_script_is_tested() -> None:
     helpers = {"animals", "fresh", "reporting", "pictures", "row", "summary"}
     elsewhere = {"long", "kills", "cost", "precision"}  # test_survival_scripts
+    elsewhere |= {"distributed"}  # starts six processes; what it measures is tested in train/test_distributed.py
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == {*SCRIPTS, *elsewhere, *helpers}
