@@ -15,6 +15,7 @@ from unrolled.cell import OPERATIONS, trace
 from unrolled.cell.regularisation import Regularisation
 from unrolled.engine.reference import TORCH
 from unrolled.errors import ArgumentError, EngineError, RunError
+from unrolled.layers import map_state
 from unrolled.runtime import kernels, recurrent
 from unrolled.runtime.interpreter import NUMPY
 from unrolled.runtime.recurrent import BoundStepper, Recurrent, Shape, Stepper
@@ -49,8 +50,11 @@ def inputs(rows: int, steps: int, seed: int = 0) -> npt.NDArray[np.float32]:
 
 @torch.no_grad()
 def compare(theirs: ur.Recurrent, ours: Recurrent, x: npt.NDArray[np.float32], lengths: Any = None) -> None:
-    wanted, last = theirs(torch.from_numpy(x), lengths=None if lengths is None else torch.tensor(lengths))
-    found, state = ours(x, lengths=None if lengths is None else np.array(lengths))
+    rng = np.random.default_rng(9)
+    start = map_state(lambda part: torch.from_numpy(rng.random(part.shape, np.float32)), theirs.initial_state(len(x)))
+    arrays = tuple(tuple(tuple(part.numpy() for part in one) for one in layer) for layer in start)
+    wanted, last = theirs(torch.from_numpy(x), start, lengths=None if lengths is None else torch.tensor(lengths))
+    found, state = ours(x, arrays, lengths=None if lengths is None else np.array(lengths))
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5, rtol=1e-5)
     for layer, known in zip(state, last, strict=True):
         for direction, parts in zip(layer, known, strict=True):

@@ -257,7 +257,6 @@ class Step:
     def put(self, phase: int, state: Sequence[Array]) -> None:
         """The state (1, size) that the step of this phase goes on from."""
         for both, part in zip(self.states.values(), state, strict=True):
-            both[phase] = 0
             both[phase, : part.shape[1]] = part[0]
 
     def state(self, phase: int) -> tuple[Array, ...]:
