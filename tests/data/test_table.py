@@ -171,3 +171,15 @@ def test_a_missing_table_is_said_before_its_kind(tmp_path: Path) -> None:
         read_table(tmp_path / "a.xlsx")
     with pytest.raises(DataError, match="there is no such file"):
         read_table(tmp_path / "a.parquet")
+
+
+def test_parquet_damaged_inside_is_said(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet is read through pyarrow")
+    path = tmp_path / "t.parquet"
+    table = pyarrow.table({"text": [f"row {k}" for k in range(50)]})
+    pytest.importorskip("pyarrow.parquet").write_table(table, path)
+    data = bytearray(path.read_bytes())
+    data[4:60] = b"\xff" * 56
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="this is not a readable Parquet file"):
+        read_table(path)

@@ -222,13 +222,14 @@ def _parquet(path: Path) -> Iterator[Any]:
         raise DataError(
             "reading Parquet needs pyarrow, which is not installed; run \"pip install 'unrolled[data]'\"", path
         ) from None
-    try:
-        with opened(path) as source, parquet.ParquetFile(source) as file:
-            yield file
-    except DataError:
-        raise
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError, KeyError, IndexError):
-        raise DataError("this is not a readable Parquet file; write it again or give .csv", path) from None
+    with opened(path) as source:
+        try:
+            with parquet.ParquetFile(source) as file:
+                yield file
+        except DataError:
+            raise
+        except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError, KeyError, IndexError):
+            raise DataError("this is not a readable Parquet file; write it again or give .csv", path) from None
 
 
 def cell_text(value: Any) -> str:
