@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from batteries.small_models import small_file, small_model
 from runtime.saved_runs import alike, save
@@ -320,9 +321,14 @@ def test_a_run_that_does_not_fit_together_is_refused(
         runtime.load(tmp_path / "run")
 
 
-def test_weights_that_are_cut_short_are_refused(make: Make, tmp_path: Path) -> None:
+def test_weights_that_are_cut_short_or_too_many_are_refused(make: Make, tmp_path: Path) -> None:
     make("regress")
     weights = tmp_path / "run" / "weights.safetensors"
+    whole = weights.read_bytes()
+    save_file({**load_file(weights), "more": np.ones(2, np.float32)}, weights)
+    with pytest.raises(RunError, match=r"more in weights\.safetensors is \(2,\), the network needs not used"):
+        runtime.load(tmp_path / "run")
+    weights.write_bytes(whole)
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(RunError, match="is cut short or damaged"):
         runtime.load(tmp_path / "run")
