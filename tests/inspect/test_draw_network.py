@@ -15,8 +15,8 @@ from unrolled.models import Embedding, ImageEncoder, LanguageNetwork, SequenceNe
 from unrolled.models.caption import CaptionNetwork
 from unrolled.models.distributions import Head
 from unrolled.models.forecast import ForecastNetwork
-from unrolled.models.shapes import ForecastShape
 from unrolled.models.front import Convolutions
+from unrolled.models.shapes import ForecastShape
 from unrolled.models.transcription import TranscriptionNetwork
 
 
