@@ -62,7 +62,7 @@ def draw_panels(path: Path, panels: Sequence[Panel], columns: int = 2) -> None:
         for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
             if name in panel.logarithmic:
                 (axes.set_xscale if name == "x" else axes.set_yscale)("log")
-                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
                 axis.set_minor_formatter(NullFormatter())
         if "y" not in panel.logarithmic:
             axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
