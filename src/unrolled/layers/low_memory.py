@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from unrolled.engine import Job, in_segments, scan
@@ -25,7 +24,6 @@ Tensors = tuple[Tensor, ...]
 by_direction = partial(scan, memory="low")
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # a tracer would write out every segment
 def through(
     layer: Recurrent, x: Tensor | None, state: State, lengths: Tensor | None, batch: int, steps: int
 ) -> tuple[Tensor, State]:
