@@ -119,7 +119,7 @@ def same(one: Path, other: Path) -> bool:
 def speed(run: Path) -> float:
     """Targets a second, the median after the first measurement."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return statistics.median([row["targets_per_second"] for row in rows if row["part"] == "train"][1:])
+    return float(statistics.median([row["targets_per_second"] for row in rows if row["part"] == "train"][1:]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,7 +157,8 @@ def measured(
             Claim(f"{task}: largest relative difference of {len(one)} mean losses of 10 steps", worst, 1e-5, True)
         )
     latest = (time.monotonic() - began) / 2
-    chance, spent, equal = random.Random(1), 0, []
+    chance, spent = random.Random(1), 0
+    equal: list[bool] = []
     while spent < kills:
         run = folder / f"killed-{len(equal)}"
         spent += killed(text, run, chance, kills - spent, max(4.0, latest / 2))
