@@ -74,7 +74,8 @@ def test_what_was_found_stays_mended(name: str, data: bytes, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("entry", "value"), [("name", {"a": 1}), ("gates", [["i"]]), ("nodes", [["gate", [], ["i"], None]])]
+    ("entry", "value"),
+    [("name", {"a": 1}), ("gates", [["i"]]), ("nodes", [["gate", [], ["i"], None]]), ("labels", [[{}, "i"]])],
 )
 def test_what_was_found_in_programs_of_runs_stays_mended(entry: str, value: object) -> None:
     data = trace(LSTM()).to_json() | {entry: value}

@@ -45,6 +45,8 @@ def check(program: Program) -> None:
         _check_node(program, i, node)
     if any(not 0 <= i < len(program.nodes) for i in (program.output, *program.next)):
         raise CellError(f"{program.name} returns a value that it does not compute.")
+    if not all(_whole(i) and 0 <= i < len(program.nodes) and isinstance(label, str) for i, label in program.labels):
+        raise CellError(f"a label of {program.name} names a value that it does not compute.")
     _check_products(program)
     _check_next_widths(program)
 

@@ -206,6 +206,9 @@ def strange_weight(where: str, name: str, have: object, want: object) -> RunErro
     return RunError(f"{where}: {name} in {WEIGHTS} is {have}, the network needs {want}; copy the run again")
 
 
+_LONGEST = 300
+
+
 @contextmanager
 def blaming_config(
     where: str, kinds: tuple[type[UnrolledError], ...] = (RunError, ArgumentError, CellError)
@@ -214,7 +217,10 @@ def blaming_config(
     try:
         yield
     except kinds as error:
-        raise RunError(f"{where}: {CONFIG} was changed or damaged ({error}); copy the run again") from None
+        said = str(error)
+        # A damaged entry may be as long as the file.
+        said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
+        raise RunError(f"{where}: {CONFIG} was changed or damaged ({said}); copy the run again") from None
 
 
 def plan_of(config: Config, vocabulary: Vocabulary | None, most: int | None = None) -> NetworkPlan:
