@@ -221,8 +221,7 @@ class Recurrent(nn.Module):
         low = self.memory == "low" and way is scan and not captures.names and batch > 0 and steps > 1
         if low and not self.bidirectional:
             inputs = x.dense() if isinstance(x, Tokens) else x
-            outputs, after = low_memory.through(self, inputs, state, ends, batch, steps)
-            return outputs, after
+            return low_memory.through(self, inputs, state, ends, batch, steps)
         call = Call(low_memory.by_direction if low else way, self.engine, steps, ends)
         outputs, after = self._drop(x, rates.input_dropout), []
         for layer, start in zip(self.stack, state, strict=True):
