@@ -27,8 +27,10 @@ NAMES = (
     "kills",
     "cost",
     "precision",
+    "large_text",
     "stream",
     "runtime",
+    "server",
     "distributed",
 )
 HEAD = """# Results
