@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": {"cell", "cells", "layers", "models", "data", "train", "decode", "streams"},
     "inspect": {"cell", "cells", "engine", "layers", "models", "data", "train", "decode", "tasks"},
     "export": {"cell", "cells", "engine", "layers", "models", "data", "decode", "tasks"},
+    "tune": {"data", "train", "tasks"},
     "runtime": {"cell", "engine.cpu", "models.shapes", "models.student", "data", "decode", "streams", "tasks"},
     "serve": {"cell", "layers", "models", "data", "decode", "tasks", "inspect", "runtime", "streams"},
 }

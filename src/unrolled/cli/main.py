@@ -21,6 +21,7 @@ DONE, AT_FAULT, USAGE, INTERRUPTED = 0, 1, 2, 130
 HELP = "Recurrent neural networks for sequences: train on a file, then put the run to work."
 COMMANDS = {
     "train": "Train a model on a file and write a run folder.",
+    "tune": "Search for the best hyper-parameters: trials that are runs, in a study that goes on.",
     "predict": "Answer for a text, a file or standard input.",
     "stream": "Answer while one input is arriving, line by line; stop, and go on later.",
     "evaluate": "Measure a run on a labelled file or a text.",
@@ -45,7 +46,7 @@ def build_app() -> App:
     """All commands; the module of one is loaded when the command line names it."""
     app = App(name="unrolled", help=HELP, version=__version__, suppress_keyboard_interrupt=False)
     for place, (name, summary) in enumerate(COMMANDS.items()):
-        target = f"unrolled.cli.{name}:{'app' if name == 'train' else name}"
+        target = f"unrolled.cli.{name}:{'app' if name in ('train', 'tune') else name}"
         app.command(target, name=name, help=summary, sort_key=place)
     return app
 
