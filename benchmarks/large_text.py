@@ -147,7 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remarks = (
         "Text of words drawn by chance; the resident memory of all processes counted; the last speed is of 200 MB."
     )
-    return report("large_text", options, claims, table=Table(columns, (row,)), begin=begin, remarks=remarks)
+    return report(
+        "large_text", options, claims, table=Table(columns, (row,)), begin=begin, remarks=f"{__doc__}\n{remarks}"
+    )
 
 
 def _size(gigabytes: float, folder: Path) -> int:
