@@ -122,7 +122,7 @@ def test_what_goes_wrong_in_a_trial_fails_it_alone(moods: Path, tmp_path: Path) 
 
 def test_an_interrupted_trial_is_taken_up_where_it_was(moods: Path, tmp_path: Path) -> None:
     out = tmp_path / "s"
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted, match=r"the study is whole; go on with --resume --out .*/s$"):
         tune(
             TASK,
             small(),

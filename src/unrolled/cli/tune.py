@@ -58,7 +58,9 @@ class _Lines(Watch):
 
     def on_lost(self, numbers: Sequence[int]) -> None:
         several = "s" if len(numbers) > 1 else ""
-        self.output.note(f"trial{several} {', '.join(map(str, numbers))}: the process has ended; tried again")
+        self.output.note(
+            f"taken up again, because the process has ended: trial{several} {', '.join(map(str, numbers))}"
+        )
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, Encoding):
@@ -78,8 +80,8 @@ class _Lines(Watch):
     def on_trial(self, search: Search, number: int) -> None:
         record = next(one for one in search.records() if one.number == number)
         best = search.best()
-        so_far = f"; best {shown(best.value)}, trial {best.number}" if best is not None else ""
-        self.output.note(f"trial {number}: {_how(record, search.metric)}  {_choices(record)}{so_far}")
+        so_far = f"; best {shown(best.value)}, {best.run}" if best is not None else ""
+        self.output.note(f"{record.run}: {_how(record, search.metric)}  {_choices(record)}{so_far}")
 
 
 def _how(record: Record, metric: str) -> str:
@@ -132,7 +134,7 @@ def _table(found: Sequence[Record], metric: str, names: Sequence[str]) -> list[s
         cells = [shown(one.options.get(name, "")) for name in names]
         value = "" if one.value is None else shown(one.value)
         state = "" if one.state == "complete" else one.state
-        rows.append([str(one.number), value, *cells, format_duration(one.seconds or 0.0), state])
+        rows.append([str(one.run), value, *cells, format_duration(one.seconds or 0.0), state])
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -23,6 +23,7 @@ from unrolled.tasks import Common, NetworkOptions, Task
 from unrolled.tasks.events import Event
 from unrolled.tasks.folder import CONFIG, create_folder, options_of, plain, plain_value, write_json
 from unrolled.tasks.options import changed, check_counts
+from unrolled.train import Interrupted
 from unrolled.train.settings import RISING
 from unrolled.tune.options import TuneCommon
 from unrolled.tune.reporter import PARTS, Pruned, Reporter
@@ -121,6 +122,9 @@ def tune(task: Task, options: NetworkOptions, common: TuneCommon, watch: Watch |
         watch.on_study(search)
         try:
             _try(search, watch, began)
+        except Interrupted as stop:
+            sentence = f"interrupted, and the study is whole; go on with --resume --out {search.out}"
+            raise Interrupted(sentence, stop.code - 128) from None
         except UnrolledError:
             begun = any(search.out.glob("trial-*")) or any(one.state != "waiting" for one in search.records())
             if made and not begun:  # such as a file that is not there: the name is free again
