@@ -51,10 +51,10 @@ class _Lines(Watch):
 
     def on_study(self, search: Search) -> None:
         begun = len([one for one in search.records() if one.state != "waiting"])
-        there = f", {begun} of them begun" if begun else ""
-        of = f"{search.common.most} trials{there}"
         each = "" if search.seconds_each is None else f" of {format_duration(search.seconds_each)}"
-        self.output.note(f"study {search.out}: {of}{each}, over {', '.join(map(str, search.space)) or 'nothing'}")
+        there = f" ({begun} begun before)" if begun else ""
+        of = f"{_trials(search.common.most)}{each}{there}"
+        self.output.note(f"study {search.out}: {of}, over {', '.join(map(str, search.space)) or 'nothing'}")
 
     def on_lost(self, numbers: Sequence[int]) -> None:
         several = "s" if len(numbers) > 1 else ""
@@ -139,9 +139,13 @@ def _table(found: Sequence[Record], metric: str, names: Sequence[str]) -> list[s
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def _trials(count: int) -> str:
+    return "1 trial" if count == 1 else f"{count} trials"
+
+
 def _counted(found: Sequence[Record]) -> str:
     counts = Counter(one.state for one in found)
-    return f"{len(found)} trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    return f"{_trials(len(found))}: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 for _task in TASKS.values():
