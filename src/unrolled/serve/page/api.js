@@ -107,6 +107,9 @@ export class Stream {
 
   close() {
     this.ended ??= new Refusal("The stream was closed; start again.", 0);
-    this.socket.close();
+    const close = () => this.socket.close();
+    // A browser complains of a connection that is closed before it is made.
+    if (this.socket.readyState === WebSocket.CONNECTING) this.socket.addEventListener("open", close);
+    else close();
   }
 }

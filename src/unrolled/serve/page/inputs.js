@@ -27,8 +27,14 @@ function text(model, host) {
   const example = words ? model.input.example.join(" ") : model.input.example;
   const area = make("textarea", { "aria-label": "Text", placeholder: example, spellcheck: "false", rows: 5 });
   const value = () => area.value || example;
-  const whole = () => host.answer([words ? value().split(/\s+/).filter(Boolean) : value()]);
   let read = "";
+  let later;
+
+  // What is asked for now overtakes what typing would still begin.
+  function ask(options) {
+    clearTimeout(later);
+    return host.answer([words ? value().split(/\s+/).filter(Boolean) : value()], options);
+  }
 
   async function typed() {
     // What was added at the end is read on; any other change starts the stream again.
@@ -44,24 +50,24 @@ function text(model, host) {
     return found.length > FEW ? [added] : found;
   }
 
-  let later;
   area.addEventListener("input", () => {
     if (!model.streams) return;
     clearTimeout(later);
     later = setTimeout(typed, 60);
   });
   area.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) whole();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) ask();
   });
   function slowly() {
+    clearTimeout(later);
     read = "";
     if (!area.value) area.value = example;
     host.parts(words ? area.value.match(/\S+\s*/g) ?? [] : characters(area.value), PAUSE, true);
   }
-  const buttons = [make("button", { class: "main", onclick: whole, title: "Ctrl+Enter" }, "Answer")];
+  const buttons = [make("button", { class: "main", onclick: () => ask(), title: "Ctrl+Enter" }, "Answer")];
   if (model.streams) buttons.push(make("button", { onclick: slowly }, "Read step by step"));
   if (model.output.kind === "next") {
-    buttons.push(make("button", { onclick: () => host.answer([value()], { length: 300, temperature: 0.7 }) }, "Write on"));
+    buttons.push(make("button", { onclick: () => ask({ length: 300, temperature: 0.7 }) }, "Write on"));
   }
   const hint = model.streams ? "Typed text is read as it comes." : "Ctrl+Enter answers.";
   return make("div", {}, area, make("div", { class: "bar" }, ...buttons), make("p", { class: "muted" }, hint));
