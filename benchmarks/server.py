@@ -145,7 +145,9 @@ class Client:
                         found.wrong += answer.get("answer") != self.expected[self.step]
                         self.step += 1
                 # Its text was at an end before the signal was heard; what the server says comes all the same.
-                found.told += json.loads(await socket.recv())["saved"] is True
+                # a sum that waits in its middle would forget what others add meanwhile
+                last = json.loads(await socket.recv())
+                found.told += last["saved"] is True
             except ConnectionClosed:
                 return
 
