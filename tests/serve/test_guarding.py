@@ -231,14 +231,16 @@ def test_logs_say_what_was_done_and_nothing_of_users(client: Client) -> None:
         client.post("/models/moods/predict?key=SECRET", {"inputs": ["SECRET"]}, headers={"X-API-Key": "SECRET"})
         client.post("/models/SECRET/predict", {"inputs": ["SECRET"]})
         # A line is written when the answer has gone.
-        assert until(lambda: stream.getvalue().count("\n") == 2)
+        assert until(lambda: stream.getvalue().count('"request"') >= 2)
         try:
             raise ValueError("SECRET")
         except ValueError as error:
             event("fault", level=40, error=error, model="moods")
     finally:
         LOGGER.removeHandler(handler)
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    every = [json.loads(line) for line in stream.getvalue().splitlines()]
+    # connections of tests before may still be ending
+    lines = [line for line in every if line["event"] != "connection"]
     assert [line["event"] for line in lines] == ["request", "request", "fault"]
     assert lines[0]["route"] == "/models/{name}/predict" and lines[0]["status"] == 200
     assert lines[2]["error"] == "ValueError" and "test_guarding.py" in lines[2]["at"][0]
