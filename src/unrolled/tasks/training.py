@@ -5,25 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from torch import nn
 
 from unrolled.cell import Program
-from unrolled.data import shared_rows
 from unrolled.data.large import Progress, progress_to
 from unrolled.errors import ArgumentError, RunError, TrainingError
-from unrolled.layers import Recurrent, blame, segment_length
+from unrolled.layers import blame
 from unrolled.tasks.curve import draw_curve
-from unrolled.tasks.events import Duplicates, Encoding, Estimate, Event, Note, Skipped, Split, Started
+from unrolled.tasks.events import Encoding, Note, Started
 from unrolled.tasks.folder import CONFIG
-from unrolled.tasks.model import Conclusion, Parts, TaskModel, device_of, take_weights
+from unrolled.tasks.model import Conclusion, Parts, TaskModel, device_of
 from unrolled.tasks.options import RESUMABLE, Common, NetworkOptions, changed, check_counts
-from unrolled.tasks.options.durations import parse_interval
+from unrolled.tasks.preparing import Notify, arrange, build, data_of, describe, settings_of, tell_known
 from unrolled.tasks.registry import Task
 from unrolled.tasks.run import (
     EVENTS,
@@ -32,7 +30,6 @@ from unrolled.tasks.run import (
     Config,
     check_free,
     create_folder,
-    open_run,
     options_of,
     plain,
     plain_value,
@@ -56,16 +53,13 @@ from unrolled.train import (
     Trainer,
     TrainResult,
     TrainSettings,
-    seeded,
     tensorboard_installed,
-    thread_count,
 )
 from unrolled.train.distributed import World, joined, launched, restarted
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Notify = Callable[[Event], None]
 O = TypeVar("O", bound="DataclassInstance")
 
 
@@ -155,14 +149,14 @@ def _start(
     if out is not None and not restarted():
         world.said(lambda: check_free(out))
     with _encoding(notify) as told:
-        parts = task.model.read(_data(task, common), options, common)
+        parts = task.model.read(data_of(task, common), options, common)
         settled = task.model.settle(options, parts)
         model = build(task, parts, settled, common, notify)
         source = model.source(parts.train, settled, common.seed)
     if told:
         started = time.perf_counter()  # a limit of time is for training, not for what is done once for all trainings
     settings = settings_of(model, len(source), settled, common)
-    _tell(model, parts, source, common, notify)
+    tell_known(model, parts, source, common, notify)
     config = describe(model, parts, options, common, command)
 
     def begun() -> Path:
@@ -213,124 +207,6 @@ def save_run(run: Path, model: TaskModel[Any], config: Config, rows: list[dict[s
     write_weights(run, model.module)
     write_config(run, config)
     draw_curve(run, model.metric)
-
-
-def build(task: Task, parts: Parts[Any], options: NetworkOptions, common: Common, notify: Notify) -> TaskModel[Any]:
-    """A fresh model on its device, `--from` another run's weights where that is asked for."""
-    device = device_of(common.device)
-    start = None if common.from_run is None else open_run(common.from_run)
-    with seeded(common.seed):
-        model: TaskModel[Any] = task.model.build(parts, options, start)
-    if start is not None:
-        fresh = take_weights(model, start)
-        notify(Note(f"weights of {common.from_run}" + (f"; new: {', '.join(fresh)}" if fresh else "")))
-    for note in model.notes:
-        notify(note)
-    _arrange(model, device, common)
-    return model
-
-
-def _arrange(model: TaskModel[Any], device: torch.device, common: Common) -> None:
-    """To its device, with what it keeps of long sequences."""
-    model.module.to(device)
-    for part in model.module.modules():
-        if isinstance(part, Recurrent):
-            part.memory = common.memory
-
-
-def settings_of(model: TaskModel[Any], steps: int, options: NetworkOptions, common: Common) -> TrainSettings:
-    """What the trainer wants to know, an epoch having `steps` steps. Raises ArgumentError for values out of range."""
-    default = model.epochs(steps) if common.max_time is None or model.overfits else None
-    seconds, steps_between = parse_interval(common.checkpoint_every)
-    return TrainSettings(
-        optimiser=options.optimiser,  # type: ignore[arg-type]  # checked there
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        warmup=options.warmup,
-        decay=options.decay,  # type: ignore[arg-type]  # checked there
-        clip=options.clip or None,
-        bad_steps=options.bad_steps,
-        precision=common.precision,  # type: ignore[arg-type]  # checked there
-        checkpoint_every=seconds,
-        checkpoint_steps=steps_between,
-        keep=common.keep,
-        epochs=common.epochs if common.epochs is not None else default,
-        max_time=common.max_time,
-        metric=model.metric,
-        patience=options.patience or None,
-        settle=options.settle,
-        seed=common.seed,
-        threads=common.threads,
-        ema=options.ema or None,
-    )
-
-
-def describe(model: TaskModel[Any], parts: Parts[Any], options: NetworkOptions, common: Common, command: str) -> Config:
-    """config.json as it is before training."""
-    named = {"train": parts.train, "valid": parts.valid, "test": parts.test}
-    data = {
-        name: {"count": len(part), "sha256": model.fingerprint(part)}
-        for name, part in named.items()
-        if part is not None
-    }
-    return Config(
-        task=model.task,
-        network=model.plan.to_json(),
-        schema=model.schema(),
-        options=plain(options),
-        common=plain(common),
-        data={"held_out": parts.how, "threads": common.threads or torch.get_num_threads(), **data},
-        parameters=model.parameters,
-        command=command,
-    )
-
-
-def _data(task: Task, common: Common) -> Path:
-    if common.data is None:
-        raise ArgumentError("no training data was given; name a file or a folder")
-    if (common.more or common.cache is not None) and not task.model.large:
-        given = "several training files are" if common.more else "a cache is"
-        raise ArgumentError(f"{given} for tasks that read large text, and {task.name} does not; give one file alone")
-    return common.data
-
-
-def _tell(model: TaskModel[Any], parts: Parts[Any], source: BatchSource, common: Common, notify: Notify) -> None:
-    """What is known before training: the parts, rows that are in two of them, size, time and memory."""
-    train, valid, test = (0 if part is None else model.count(part) for part in (parts.train, parts.valid, parts.test))
-    notify(Split(train, valid, test, model.unit, parts.how))
-    for remark in parts.remarks:
-        notify(Note(remark))
-    if parts.skipped:
-        notify(Skipped(tuple(map(str, parts.skipped))))
-    known = model.keys(parts.train)
-    for name, part in (("validation", parts.valid), ("test", parts.test)):
-        if part is not None and (rows := shared_rows(known, model.keys(part))):
-            notify(Duplicates(name, rows, len(part)))
-    notify(estimate(model, source, common))
-
-
-def estimate(model: TaskModel[Any], source: BatchSource, common: Common) -> Estimate:
-    """Time and memory from a trial step whose result is thrown away."""
-    batch = next(source.epoch(0))
-    seconds = 0.0
-    averages = {name: buffer.clone() for name, buffer in model.module.named_buffers()}
-    model.module.train()
-    with thread_count(common.threads), seeded(common.seed, 2, model.device):
-        for _ in range(2):  # the first also pays for what is made once
-            before = time.perf_counter()
-            model.loss(batch, None).loss.backward()  # type: ignore[no-untyped-call]
-            seconds = time.perf_counter() - before
-    model.module.zero_grad(set_to_none=True)
-    for name, buffer in model.module.named_buffers():
-        buffer.copy_(averages[name])
-    # Weights, their gradients, two moments of AdamW and the best weights so far.
-    kept = model.activations(batch)
-    if common.memory == "low":
-        steps = max(int(batch[0].shape[1]), 1)
-        # one segment, and what goes in and comes out of all steps
-        kept = min(kept, int(kept * segment_length(steps) / steps) + 2 * steps * len(batch[0]) * model.plan.hidden)
-    memory = 4 * (5 * model.parameters + kept)
-    return Estimate(model.parameters, memory, seconds * len(source), len(source))
 
 
 def _trainer(
@@ -416,13 +292,13 @@ def _resume(
     common = _merged(run, Common, config.common, common, (*RESUMABLE, "out", "data", "valid", "test"))
     options.cell = Program.from_json(config.network["program"])  # type: ignore[assignment]  # what load_cell takes too
     with _encoding(notify) as told:
-        parts = task.model.read(_data(task, common), options, common)
+        parts = task.model.read(data_of(task, common), options, common)
     options = task.model.settle(options, parts)
     if not (run / POINTER).exists():
         model = build(task, parts, options, common, notify)
     else:
         model = untrained(config, read_vocabulary(run), str(run))
-        _arrange(model, device_of(common.device), common)
+        arrange(model, device_of(common.device), common)
     _check_data(run, config, model, parts)
     with _encoding(notify) as again:
         source = model.source(parts.train, options, common.seed)
