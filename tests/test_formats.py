@@ -18,13 +18,14 @@ from unrolled.data.film_labels import read_film_labels
 from unrolled.data.genome import read_dna
 from unrolled.data.histories import Layout, read_histories
 from unrolled.data.images import read_captions
+from unrolled.data.labelled_series import read_labelled_series
 from unrolled.data.pairs import read_pairs
 from unrolled.data.recordings import read_recordings
 from unrolled.data.sequences import read_sequences
 from unrolled.data.series import read_series
+from unrolled.data.series_values import SeriesColumns
 from unrolled.data.steps import read_steps
 from unrolled.data.strokes import read_strokes
-from unrolled.data.ts import SeriesColumns, read_labelled_series
 from unrolled.data.vectors import load_vectors
 
 PAGE = Path(__file__).parent.parent / "docs" / "data.md"

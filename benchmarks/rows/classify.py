@@ -18,7 +18,8 @@ from animals import make_animals
 from row import Measured, Row, Target, Work
 
 from unrolled.data.audio import log_mel, read_sound
-from unrolled.data.ts import SeriesColumns, read_labelled_series
+from unrolled.data.labelled_series import read_labelled_series
+from unrolled.data.series_values import SeriesColumns
 
 DIGITS, VOICES, SPLICE, SERIES = "audio/digits.csv", "audio/voices.csv", "genome/splice.csv", "series/{}_{}.ts"
 SEEDS, FOLDS = 5, 10

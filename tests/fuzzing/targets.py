@@ -109,7 +109,8 @@ def _either(reader: Callable[..., Any], *args: Any) -> None:
 
 def _series(**columns: Any) -> Callable[..., Any]:
     def read(path: Path, *, skip_bad: bool = False) -> Any:
-        from unrolled.data.ts import SeriesColumns, read_labelled_series
+        from unrolled.data.labelled_series import read_labelled_series
+        from unrolled.data.series_values import SeriesColumns
 
         return read_labelled_series(path, SeriesColumns(**columns), skip_bad=skip_bad)
 

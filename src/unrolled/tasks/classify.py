@@ -16,7 +16,7 @@ from torch.nn import functional
 from unrolled.data import Labelled, Scaler, Vocabulary, check_labels
 from unrolled.data.genome import clean, reverse_complement
 from unrolled.data.large.rows import LargeRows
-from unrolled.data.ts import augment_series
+from unrolled.data.series_changes import augment_series
 from unrolled.data.voicing import augment_voiced
 from unrolled.errors import ArgumentError, DataError
 from unrolled.streams.running import Running

@@ -14,11 +14,12 @@ from unrolled.data import Origin, is_table, read_inputs, read_labelled, read_tab
 from unrolled.data.arrays import Numbers
 from unrolled.data.audio import is_sound, log_mel, read_sound, resample, sound_rate
 from unrolled.data.genome import is_fasta, looks_like_dna, read_dna
+from unrolled.data.labelled_series import read_labelled_series
 from unrolled.data.problems import Problems, listed
+from unrolled.data.series_values import SeriesColumns
 from unrolled.data.table import Table
 from unrolled.data.targets import as_number
 from unrolled.data.text import is_folder, missing, suffix_of
-from unrolled.data.ts import SeriesColumns, read_labelled_series
 from unrolled.data.voicing import voicing
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.options import ClassifyOptions

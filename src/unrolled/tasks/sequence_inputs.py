@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from unrolled.data import Scaler, Vocabulary, is_table, read_inputs, read_series, read_table
 from unrolled.data.genome import clean, kmers
-from unrolled.data.ts import fill_missing
+from unrolled.data.series_changes import fill_missing
 from unrolled.errors import ArgumentError
 from unrolled.tasks.reading import Reading
 
