@@ -108,7 +108,7 @@ def contestants(model: LanguageTask, run: Path, folder: Path) -> dict[str, Calla
         raise SystemExit("the run is no language model")
     units = model.vocabulary.encode("".join(ALPHABET))
     step, network, theirs = onnx_step(model, folder), ours.unit_network(), model.stream(next=0).network
-    theirs.state = model.module.initial_state(1)  # type: ignore[attr-defined]  # torch's own kind of network
+    theirs.layers.state = model.module.initial_state(1)  # type: ignore[attr-defined]  # torch's own kind of network
     for unit in units:
         found = [network.read(np.array([unit])), theirs.read(np.array([unit])), step(int(unit))]
         if not all(np.allclose(one, found[0], atol=1e-4) for one in found):

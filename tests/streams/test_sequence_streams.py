@@ -49,7 +49,7 @@ def test_a_push_of_one_step_calls_the_compiled_step() -> None:
     stream = model.stream()
     stream.push("red")
     stream.push("r")
-    bound = stream.network.bound  # type: ignore[attr-defined]  # torch's network
+    bound = stream.network.layers.bound  # type: ignore[attr-defined]  # torch's network
     assert bound is not None
     calls: list[int] = []
     steps = bound.steps

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 
 from unrolled.errors import ArgumentError
 from unrolled.runtime.parts import Ids, relu, valid
 from unrolled.runtime.weights import Array, Weights
-from unrolled.streams.saved import Kept
+from unrolled.streams.front import ConvolutionStream, FrontStream
 
 _EPSILON = 1e-5
 
@@ -60,63 +58,11 @@ class Convolutions:
         return x, lengths
 
 
-class FrontStream:
-    """`Convolutions` part by part: (1, T, F) -> (1, T', C), every output as soon as all that it sees has come."""
-
-    def __init__(self, front: Convolutions) -> None:
-        self.layers = [_Layer(layer, front.kernel, front.stride) for layer in front.layers]
-
-    def push(self, x: Array) -> Array:
-        """The outputs that are certain after the next steps."""
-        for layer in self.layers:
-            x = layer.push(x)
-        return x
-
-    def finish(self) -> Array:
-        """The outputs that waited."""
-        x = self.layers[0].push(self.layers[0].zeros)
-        for layer in self.layers[1:]:
-            x = layer.push(np.concatenate([x, layer.zeros], 1))
-        return x
-
-    def fork(self) -> FrontStream:
-        """Another that goes on from here."""
-        other = copy.copy(self)
-        other.layers = [copy.copy(layer) for layer in self.layers]
-        return other
-
-    def save(self) -> Kept:
-        return Kept.join(**{f"front{place}": layer.save() for place, layer in enumerate(self.layers)})
-
-    def load(self, kept: Kept) -> None:
-        for place, layer in enumerate(self.layers):
-            layer.load(kept.within(f"front{place}"))
+def front_stream(front: Convolutions) -> FrontStream:
+    """`Convolutions` part by part."""
+    return FrontStream([_layer(layer, front.kernel, front.stride) for layer in front.layers])
 
 
-class _Layer:
-    """One convolution: the inputs that outputs to come will see, and how many inputs none of them sees."""
-
-    def __init__(self, layer: Convolution, kernel: int, stride: int) -> None:
-        self.layer, self.kernel, self.stride = layer, kernel, stride
-        self.width, self.channels = layer.taps[0].shape
-        # Before its first step a layer sees zeros, and behind its last.
-        self.zeros = np.zeros((1, kernel // 2, self.width), np.float32)
-        self.held = self.zeros
-        self.passed = 0
-
-    def push(self, x: Array) -> Array:
-        over = min(self.passed, x.shape[1])
-        self.passed -= over
-        inputs = np.concatenate([self.held, x[:, over:]], 1)
-        count = max(0, (inputs.shape[1] - self.kernel) // self.stride + 1)
-        used = count * self.stride
-        self.held, self.passed = inputs[:, used:], self.passed + max(0, used - inputs.shape[1])
-        return self.layer(inputs, self.stride) if count else np.zeros((1, 0, self.channels), np.float32)
-
-    def save(self) -> Kept:
-        return Kept(held=self.held[0], passed=self.passed)
-
-    def load(self, kept: Kept) -> None:
-        most = self.kernel + self.stride
-        self.held = kept.array("held", (None, self.width), most=most)[None].copy()
-        self.passed = kept.count("passed", most)
+def _layer(layer: Convolution, kernel: int, stride: int) -> ConvolutionStream:
+    inputs, outputs = layer.taps[0].shape
+    return ConvolutionStream(kernel, stride, inputs, outputs, lambda x: layer(x[None], stride)[0])

@@ -17,9 +17,10 @@ from unrolled.runtime.kernels import Kernels
 from unrolled.runtime.model import Model, Run
 from unrolled.runtime.parts import Embedding, Linear, log_softmax
 from unrolled.runtime.recurrent import Recurrent, State, take_rows
-from unrolled.runtime.stream import StreamNetwork
+from unrolled.runtime.stream import RuntimeLayers
 from unrolled.runtime.weights import Array, Weights
 from unrolled.streams.language import LanguageChoices, LanguageStream, Units
+from unrolled.streams.network import StreamNetwork
 from unrolled.streams.running import chosen
 from unrolled.tasks.language_text import WINDOW, Ids, LanguageText
 from unrolled.tasks.schemas import LanguageSchema, language_schema
@@ -182,18 +183,14 @@ class UnitNetwork(StreamNetwork):
     """Ids (T,) -> logits (T, V); a single id goes through kernels that are bound to this stream's memory."""
 
     def __init__(self, network: Network) -> None:
-        super().__init__(lambda ids, _: network.embedding(ids[None]), network.recurrent, network.logits)
-        self.network = network
-        self.stepper.bind(network.embedding.weight, network.products)
-
-    def fork(self) -> UnitNetwork:
-        other = UnitNetwork(self.network)
-        other.stepper.put(self.stepper.state())
-        other.count = self.count
-        return other
+        super().__init__(lambda ids, _: network.embedding(ids), RuntimeLayers(network.recurrent, network.logits))
+        self.logits = network.logits
+        self.layers.stepper.bind(network.embedding.weight, network.products)
 
     def read(self, steps: Ids) -> Array:
         if len(steps) != 1:
             return super().read(steps)
         self.count += 1
-        return self.network.logits(self.stepper.row(int(steps[0])))[None]
+        layers: RuntimeLayers = self.layers
+        found: Array = self.logits(layers.stepper.row(int(steps[0])))[None]
+        return found

@@ -120,11 +120,8 @@ class Stepper:
 
     def __init__(self, layers: Recurrent) -> None:
         self.layers = layers
-        self.restart()
-
-    def restart(self) -> None:
-        """A new sequence begins."""
-        self.put(self.layers.initial_state(1))
+        self.rows: tuple[Array, Array | None] | None = None
+        self.put(layers.initial_state(1))
 
     def put(self, state: State) -> None:
         """Go on from a state of one row."""
@@ -139,13 +136,23 @@ class Stepper:
         found: Array = outputs[0]
         return found
 
+    def fork(self) -> Stepper:
+        """Another with the same rows that goes on from here."""
+        other = self.layers.stepper()
+        if self.rows is not None:
+            other.bind(*self.rows)
+        other.put(self.state())
+        return other
+
     def bind(self, rows: Array, products: Array | None = None) -> None:
         """From now on `row` steps with one of `rows` (V, F); `products` are W x of them, if these were kept."""
-        self._rows = rows
+        self.rows = (rows, products)
 
     def row(self, index: int) -> Array:
         """The step with that row."""
-        return self(self._rows[index])
+        if self.rows is None:
+            raise TypeError("rows are bound first")
+        return self(self.rows[0][index])
 
 
 class BoundStepper(Stepper):
@@ -157,6 +164,7 @@ class BoundStepper(Stepper):
         super().__init__(layers)
 
     def bind(self, rows: Array, products: Array | None = None) -> None:
+        super().bind(rows, products)
         first = _kernels(self.layers.layers[0])
         state = self.state()
         self._lay_out(

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from unrolled.data import LengthBatches, pad_ids, pad_numbers
 from unrolled.data.arrays import Exact, Numbers
 from unrolled.errors import ArgumentError
-from unrolled.runtime.front import Convolutions
+from unrolled.runtime.front import Convolutions, front_stream
 from unrolled.runtime.model import Model, Run
 from unrolled.runtime.parts import Embedding, Linear, Pooling
-from unrolled.runtime.stream import StreamNetwork
+from unrolled.runtime.stream import RuntimeLayers
 from unrolled.runtime.weights import Array
+from unrolled.streams.network import StreamNetwork
 from unrolled.streams.pooling import Pool
 from unrolled.streams.protocol import Answer, Input
 from unrolled.streams.running import Running
@@ -93,13 +94,14 @@ class Sequences(Model):
         embed, pooling = network.embed, network.pooling
 
         def features(steps: Any, before: int) -> Numbers:
-            x = np.asarray(steps)[None]
-            found: Numbers = x if embed is None else embed(x, before)
+            x = np.asarray(steps)
+            found: Numbers = x if embed is None else embed(x[None], before)[0]
             return found
 
         def head(vector: Numbers) -> Exact:
             return network.output(vector).astype(np.float64)
 
         pool = Pool(pooling.kind, pooling.size, pooling.scores if pooling.kind == "attention" else None)
-        reads = StreamNetwork(features, network.recurrent, None, network.front)
+        front = None if network.front is None else front_stream(network.front)
+        reads = StreamNetwork(features, RuntimeLayers(network.recurrent), front)
         return Running(self.origin(), source, reads, Verdict(pool, head, said))

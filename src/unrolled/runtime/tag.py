@@ -17,9 +17,10 @@ from unrolled.runtime.crf import ConditionalRandomField
 from unrolled.runtime.model import Model, Run
 from unrolled.runtime.parts import Embedding, Ids, Linear, Pooling
 from unrolled.runtime.recurrent import Recurrent
-from unrolled.runtime.stream import StreamNetwork
+from unrolled.runtime.stream import RuntimeLayers
 from unrolled.runtime.vision import FrameEncoder
 from unrolled.runtime.weights import Array, Weights
+from unrolled.streams.network import StreamNetwork
 from unrolled.streams.running import NoChoices, Running, chosen
 from unrolled.streams.tag import Labels
 from unrolled.tasks.film_input import FilmInput
@@ -140,5 +141,5 @@ class Tag(Model):
             )
         chosen(NoChoices, choices)
         source = input_stream(self.schema.reader)
-        network = StreamNetwork(lambda steps, _: self._encoded(steps), self.recurrent, self.output)
+        network = StreamNetwork(lambda steps, _: self._encoded(steps)[0], RuntimeLayers(self.recurrent, self.output))
         return Running(self.origin(), source, network, Labels(self.classes))

@@ -19,8 +19,10 @@ from unrolled.runtime.language import Language
 from unrolled.runtime.model import Model, Run
 from unrolled.runtime.parts import Ids, LayerNorm, Linear, log_softmax, valid
 from unrolled.runtime.recurrent import Recurrent, State
-from unrolled.runtime.stream import loaded_state, state_arrays
+from unrolled.runtime.stream import as_arrays, as_state
 from unrolled.runtime.weights import Array
+from unrolled.streams.front import GroupStream
+from unrolled.streams.network import StreamNetwork, kept_state
 from unrolled.streams.running import Running, chosen
 from unrolled.streams.saved import Kept
 from unrolled.streams.transcript import SignalInput, Text, TranscribeChoices
@@ -133,7 +135,9 @@ class Transcribe(Model):
         search, helper = self._search(picked)
         text = Text(self.vocabulary, lambda: search.reader(self.vocabulary.pad), self.plan.outputs, helper)
         source = SignalInput(self.schema.signal, self.schema.scaler)
-        return Running(self.origin(picked.to_json()), source, _StageStream(self.network, self.plan.inputs), text)
+        groups = GroupStream(self.network.reduction, self.plan.inputs)
+        network = StreamNetwork(lambda steps, _: steps, _StageLayers(self.network), groups)
+        return Running(self.origin(picked.to_json()), source, network, text)
 
     def _search(self, choices: TranscribeChoices) -> tuple[Search, str | None]:
         """The search of a stream, and the fingerprint of the language model that helps. Raises ArgumentError."""
@@ -146,41 +150,25 @@ class Transcribe(Model):
         return Search(choices.beam, companion, choices.weight, choices.bonus), language.run.identity
 
 
-class _StageStream:
-    """Stages that join steps: what is not a whole group waits."""
+class _StageLayers:
+    """Stages with a state each, then log p of the symbols."""
 
-    def __init__(self, network: Network, width: int) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
-        self.rest: Numbers = np.zeros((0, width), np.float32)
         self.states = [stage.initial_state(1) for stage in network.stages]
 
-    def read(self, steps: Numbers) -> Numbers:
-        steps = np.concatenate([self.rest, steps])
-        whole = len(steps) - len(steps) % self.network.reduction
-        self.rest = steps[whole:].copy()
-        return self._through(steps[:whole])
-
-    def finish(self) -> Numbers:
-        rest, self.rest = self.rest, self.rest[:0]
-        return self._through(rest)
+    def __call__(self, x: Numbers) -> Numbers:
+        found, self.states = self.network.advance(x[None], self.states)
+        one: Numbers = found[0]
+        return one
 
     def fork(self) -> Self:
         return copy.copy(self)
 
     def save(self) -> Kept:
         both = zip(self.network.stages, self.states, strict=True)
-        stages = {f"stage{place}": Kept(**state_arrays(*pair)) for place, pair in enumerate(both)}
-        return Kept.join(**stages, waiting=Kept(steps=self.rest))
+        return Kept.join(**{f"stage{place}": kept_state(as_arrays(*pair)) for place, pair in enumerate(both)})
 
     def load(self, kept: Kept) -> None:
-        stages = self.network.stages
-        self.states = [loaded_state(stage, kept.within(f"stage{place}")) for place, stage in enumerate(stages)]
-        shape = (None, self.rest.shape[1])
-        self.rest = kept.within("waiting").array("steps", shape, most=self.network.reduction)
-
-    def _through(self, steps: Numbers) -> Numbers:
-        if not len(steps):
-            return np.zeros((0, len(self.network.output.weight)), np.float32)
-        found, self.states = self.network.advance(steps[None], self.states)
-        one: Numbers = found[0]
-        return one
+        stages = enumerate(self.network.stages)
+        self.states = [as_state(stage, kept.within(f"stage{place}")) for place, stage in stages]

@@ -61,28 +61,27 @@ class Surprise:
     def __init__(self, units: Units, count: int, logits: Numbers) -> None:
         self.units = units
         self.count = count
-        self.logits = logits
+        self._await(logits)
         self.nats = 0.0
         self.last: list[int] = []
         self.read: list[Answer] = []
         self.names: dict[int, str] = {}
         # As `complete` lists them: no reserved unit but an end that was learnt.
-        self.hidden = [k for k in range(units.vocabulary.first) if not (units.ends and k == units.border)]
+        self.hidden = {k for k in range(units.vocabulary.first) if not (units.ends and k == units.border)}
 
     def take(self, steps: Ids, outputs: Numbers) -> None:
-        logits = self.logits
-        for unit, after in zip(steps.tolist(), outputs, strict=True):
-            cost = _log_sum(logits) - float(logits[unit])
+        read = steps.tolist()
+        for unit, after in zip(read, outputs, strict=True):
+            cost = self.total - self.logits.item(unit)
             self.nats += cost
             self.read.append({"unit": self._name(unit), "surprise": cost})
-            logits = after
-        self.logits = logits
-        self.last = [*self.last, *steps[-_JOINING:].tolist()][-_JOINING:]
+            self._await(after)
+        self.last = [*self.last, *read[-_JOINING:]][-_JOINING:]
 
     def end(self) -> None:
         """The text ends here, which costs something where ends were learnt."""
         if self.units.ends:
-            self.nats += _log_sum(self.logits) - float(self.logits[self.units.border])
+            self.nats += self.total - self.logits.item(self.units.border)
 
     def answer(self, *, final: bool) -> Answer:
         read, self.read = self.read, []
@@ -92,21 +91,25 @@ class Surprise:
         return Kept(logits=self.logits, nats=np.array([self.nats]), last=np.array(self.last, np.int64))
 
     def load(self, kept: Kept) -> None:
-        self.logits = kept.array("logits", self.logits.shape)
+        self._await(kept.finite("logits", self.logits.shape))
         self.nats = float(kept.array("nats", (1,), np.float64)[0])
         self.last = self.units.vocabulary.checked(kept.array("last", (None,), np.int64, most=_JOINING)).tolist()
+
+    def _await(self, logits: Numbers) -> None:
+        """These are the scores of the next unit."""
+        self.logits = logits
+        self.total = _log_sum(logits)
 
     def _next(self) -> list[Answer]:
         if not self.count:
             return []
-        logits = self.logits.copy()
-        logits[self.hidden] = -np.inf
-        count = min(self.count, len(logits))
-        best = np.argpartition(-logits, count - 1)[:count]
-        best = best[np.argsort(-logits[best], kind="stable")]
-        p = np.exp(logits[best] - _log_sum(self.logits))
-        pairs = zip(best.tolist(), p.tolist(), strict=True)
-        return [{"unit": self._name(unit), "probability": share} for unit, share in pairs if share > 0]
+        logits, total = self.logits, self.total
+        # The hidden ones are so few that they may be among the best and are passed over then.
+        most = min(self.count + len(self.hidden), len(logits))
+        best = logits.argpartition(-most)[-most:]
+        ranked = sorted(zip(logits[best].tolist(), best.tolist(), strict=True), reverse=True)
+        shares = [(unit, math.exp(score - total)) for score, unit in ranked if unit not in self.hidden]
+        return [{"unit": self._name(unit), "probability": p} for unit, p in shares[: self.count] if p > 0]
 
     def _name(self, unit: int) -> str:
         if unit not in self.names:

@@ -87,18 +87,20 @@ class Running:
     def _read(self, steps: Any) -> None:
         count = len(steps)
         if count == 1:  # the usual case, in which a copy of a slice would be felt
-            self.reader.take(steps, self.network.read(steps))
+            self._take(steps, self.network.read(steps))
         else:
             for start in range(0, count, AT_ONCE):
                 some = steps[start : start + AT_ONCE]
-                self.reader.take(some, self.network.read(some))
+                self._take(some, self.network.read(some))
         self._steps += count
+
+    def _take(self, steps: Any, outputs: Any) -> None:
+        if len(outputs):  # none where the network waits for more
+            self.reader.take(steps, outputs)
 
     def _rest(self) -> None:
         """What the network held back."""
-        outputs = self.network.finish()
-        if len(outputs):
-            self.reader.take(None, outputs)
+        self._take(None, self.network.finish())
 
     def _answer(self) -> Answer:
         found = self.reader.answer(final=self._over)

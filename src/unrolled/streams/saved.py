@@ -45,6 +45,13 @@ class Kept:
                 raise damaged(f"{name} has the shape {found.shape}")
         return found
 
+    def finite(self, name: str, shape: tuple[int | None, ...]) -> npt.NDArray[np.float32]:
+        """An array of float32 without infinity and NaN; raises ArgumentError."""
+        found = self.array(name, shape)
+        if not np.isfinite(found).all():
+            raise damaged(f"{name} is not finite")
+        return found
+
     def value(self, name: str, kind: type[T]) -> T:
         """A value of this type; raises ArgumentError."""
         found = self.values.get(name)

@@ -26,8 +26,7 @@ class Verdict:
         self.said = said
 
     def take(self, steps: Any, outputs: Numbers) -> None:
-        if len(outputs):
-            self.pool.take(outputs)
+        self.pool.take(outputs)
 
     def answer(self, *, final: bool) -> Answer:
         return self.said(self.head(self.pool.vector))

@@ -16,6 +16,7 @@ from unrolled.errors import ArgumentError
 from unrolled.layers import Output
 from unrolled.models import LanguageNetwork, SequenceNetwork
 from unrolled.streams.language import LanguageChoices, LanguageStream, Units
+from unrolled.streams.network import StreamNetwork
 from unrolled.streams.numbers import SeriesInput
 from unrolled.streams.pooling import Pool
 from unrolled.streams.protocol import Answer, Input
@@ -23,7 +24,7 @@ from unrolled.streams.running import NoChoices, Origin, Running, chosen
 from unrolled.streams.text import TextInput
 from unrolled.streams.verdict import Verdict, label_of, labels_of, numbers_of
 from unrolled.tasks.streams.inputs import classify_input
-from unrolled.tasks.streams.network import TorchNetwork
+from unrolled.tasks.streams.network import TorchLayers, as_numbers, front_stream
 
 if TYPE_CHECKING:
     from unrolled.tasks.classify import ClassifyTask
@@ -62,12 +63,13 @@ def _verdicts(
     chosen(NoChoices, choices)
     module, device = model.module.eval(), model.device
 
-    def features(steps: Any, before: int) -> Tensor:
-        x = torch.from_numpy(np.asarray(steps))[None].to(device)
-        found: Tensor = x if module.embed is None else module.embed(x, before)
-        return found
+    @torch.no_grad()
+    def features(steps: Any, before: int) -> Numbers:
+        x = np.asarray(steps)
+        return x if module.embed is None else as_numbers(module.embed(torch.from_numpy(x)[None].to(device), before)[0])
 
-    network = TorchNetwork(features, module.recurrent, None, module.front)
+    front = None if module.front is None else front_stream(module.front)
+    network = StreamNetwork(features, TorchLayers(module.recurrent), front)
     reader = Verdict(_pool(module), _head(module), said)
     return Running(Origin(model.task, model.identity), source, network, reader)
 
@@ -101,29 +103,30 @@ def language_stream(model: LanguageTask, choices: Mapping[str, Any]) -> Language
     return LanguageStream(origin, units, UnitNetwork(model.module.eval(), model.device), picked)
 
 
-class UnitNetwork(TorchNetwork):
+class UnitNetwork(StreamNetwork):
     """Ids (T,) -> logits (T, V); a single one without anything that is not needed for it."""
 
     def __init__(self, module: LanguageNetwork, device: torch.device) -> None:
-        def features(steps: Ids, before: int) -> Tensor:
-            found: Tensor = module.embedding(torch.from_numpy(steps)[None].to(device))
-            return found
+        @torch.no_grad()
+        def features(steps: Ids, before: int) -> Numbers:
+            return as_numbers(module.embedding(torch.from_numpy(steps).to(device)))
 
         def outputs(y: Tensor) -> Tensor:
             found: Tensor = module.output(y if module.project is None else module.project(y))
             return found
 
-        super().__init__(features, module.recurrent, outputs)
+        super().__init__(features, TorchLayers(module.recurrent, outputs))
         self.embedding = module.embedding.weight.detach()
         # A product of rows is all that a plain output layer is.
         self.last = module.output if isinstance(module.output, Output) and module.project is None else None
 
     def read(self, steps: Ids) -> Numbers:
-        bound, last = self.bound, self.last
+        layers, last = self.layers, self.last
+        bound = layers.bound
         if len(steps) != 1 or last is None or bound is None or not bound.ready:
             return super().read(steps)
         with torch.no_grad():
             unit = int(steps[0])
-            y, self.state = bound(self.embedding[unit : unit + 1], self.state)
+            y, layers.state = bound(self.embedding[unit : unit + 1], layers.state)
             found: Numbers = functional.linear(y, last.weight, last.bias).numpy()
         return found

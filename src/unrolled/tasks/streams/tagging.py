@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
+from unrolled.data.arrays import Numbers
 from unrolled.errors import ArgumentError
+from unrolled.streams.network import StreamNetwork
 from unrolled.streams.running import NoChoices, Origin, Running, chosen
 from unrolled.streams.tag import Labels
 from unrolled.tasks.step_inputs import NumberInput
-from unrolled.tasks.streams.network import TorchNetwork
+from unrolled.tasks.streams.network import TorchLayers, as_numbers
 from unrolled.tasks.tag_parts import input_stream
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ def tag_stream(model: TagTask, choices: Mapping[str, Any]) -> Running:
 
     numbers = isinstance(model.reader, NumberInput)
 
-    def features(steps: Any, before: int) -> Tensor:
-        return module.encode(torch.from_numpy(steps)[None].to(model.device)) if numbers else model.encoded(steps)
+    @torch.no_grad()
+    def features(steps: Any, before: int) -> Numbers:
+        found = module.encode(torch.from_numpy(steps)[None].to(model.device)) if numbers else model.encoded(steps)
+        return as_numbers(found[0])
 
-    network = TorchNetwork(features, module.recurrent, module.output)
+    network = StreamNetwork(features, TorchLayers(module.recurrent, module.output))
     return Running(Origin(model.task, model.identity), source, network, Labels(model.classes))
