@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 import unrolled.cli.main
-from unrolled.cli.main import COMMANDS, main
+from unrolled.cli.commands import COMMANDS
+from unrolled.cli.main import build_app, main
 from unrolled.errors import DataError, UsageError
 from unrolled.tasks import TASKS
 
@@ -51,6 +53,21 @@ def test_import_adds_little_to_torch() -> None:
     )
     seconds = [float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(3)]
     assert min(seconds) < 0.3, f"import unrolled took {min(seconds):.2f} s"
+
+
+def test_every_help_ends_with_command_lines_that_parse(capsys: pytest.CaptureFixture[str]) -> None:
+    pages = [[name] for name in COMMANDS] + [[verb, name] for verb in ("train", "tune") for name in TASKS]
+    for page in pages:
+        assert main([*page, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"Usage: unrolled {' '.join(page)}")
+        assert "None" not in shown and "[default: ()]" not in shown
+        examples = [line.strip() for line in shown.split("For example:")[1].strip().splitlines()]
+        assert examples and all("unrolled " in line for line in examples), page
+        for line in examples:
+            words = shlex.split(line.split("| ")[-1])[1:]
+            if words[-1] != "--help":
+                build_app().parse_args(words, exit_on_error=False, print_error=False)
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

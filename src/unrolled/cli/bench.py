@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unrolled.bench.suite import Found, Suite
 
 QUICK, PATIENT = 0.5, 3.0
-Several = Parameter(consume_multiple=True, negative=())
+Several = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 
 @Parameter(name="*")

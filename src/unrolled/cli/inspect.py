@@ -32,7 +32,7 @@ def inspect(
 ) -> None:
     """Look inside a run: gradient through time, memory horizon, units, and why it answers as it does.
 
-    Without INPUT it is the part of its own data that training did not see.
+    Without SOURCE it is the part of its own data that training did not see.
     """
     from unrolled.inspect.inspection import open_inside
     from unrolled.inspect.words import comparison, summary

@@ -13,41 +13,25 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from unrolled import __version__
+from unrolled.cli.commands import COMMANDS, block
 from unrolled.cli.output import silent
 from unrolled.errors import UnrolledError, UsageError
 
 DONE, AT_FAULT, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 HELP = "Recurrent neural networks for sequences: train on a file, then put the run to work."
-COMMANDS = {
-    "train": "Train a model on a file and write a run folder.",
-    "tune": "Search for the best hyper-parameters: trials that are runs, in a study that goes on.",
-    "predict": "Answer for a text, a file or standard input.",
-    "stream": "Answer while one input is arriving, line by line; stop, and go on later.",
-    "evaluate": "Measure a run on a labelled file or a text.",
-    "generate": "Let a language model write, character by character.",
-    "complete": "List the likeliest next units with their probabilities.",
-    "reorder": "Put jumbled words into their likeliest order.",
-    "score": "Say how likely a language model finds each text.",
-    "transcribe": "Write down what a sound, pen strokes or a picture of a line says.",
-    "translate": "Translate texts, or standard input line by line.",
-    "embed": "Turn each text into a vector.",
-    "draw": "Draw the network of a run rolled and unrolled, and the inside of its cell.",
-    "cells": "List the cells, or print the equations of one.",
-    "inspect": "Look inside a run: gradient through time, memory, units, why it answers so.",
-    "serve": "Put runs behind HTTP and WebSocket: whole inputs, and streams.",
-    "export": "Write a run as ONNX models that were tried in ONNX Runtime.",
-    "bench": "Time the engines on this machine.",
-    "demo": "Train a character model for a minute and let it write.",
-}
 
 
-def build_app() -> App:
-    """All commands; the module of one is loaded when the command line names it."""
+def build_app(named: str = "") -> App:
+    """All commands; the module of one is loaded when the command line names it, and then its own words are its help."""
     app = App(name="unrolled", help=HELP, version=__version__, suppress_keyboard_interrupt=False)
-    for place, (name, summary) in enumerate(COMMANDS.items()):
-        target = f"unrolled.cli.{name}:{'app' if name in ('train', 'tune') else name}"
-        app.command(target, name=name, help=summary, sort_key=place)
+    for place, (name, command) in enumerate(COMMANDS.items()):
+        summary = None if name == named else command.summary
+        if name in ("train", "tune"):
+            app.command(f"unrolled.cli.{name}:app", name=name, help=summary, sort_key=place)
+            continue
+        more = {"usage": command.usage(name), "help_epilogue": block(command.examples)}
+        app.command(f"unrolled.cli.{name}:{name}", name=name, help=summary, sort_key=place, **more)
     return app
 
 
@@ -71,7 +55,7 @@ def _run(arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal without a letter still shows the text
     try:
-        build_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        build_app(*arguments[:1])(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError) as fault:
         return _complain(_sentence(fault), USAGE)
     except UnrolledError as fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import Field, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -15,10 +15,13 @@ POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
-def with_options(body: Callable[..., None], *kinds: type, groups: dict[str, Group]) -> Callable[..., None]:
+def with_options(
+    body: Callable[..., None], *kinds: type, groups: dict[str, Group], hidden: Collection[str] = ()
+) -> Callable[..., None]:
     """`body(*objects, **rest)` as a command whose options are the fields of all `kinds` beside the rest of its own.
 
-    `groups` gives the heading in `--help` for the class that first declares a field.
+    `groups` gives the heading in `--help` for the class that first declares a field; `hidden` fields are taken, but not
+    shown there.
     """
     own = [p for p in inspect.signature(body, eval_str=True).parameters.values() if p.kind is KEYWORD]
 
@@ -27,7 +30,7 @@ def with_options(body: Callable[..., None], *kinds: type, groups: dict[str, Grou
         objects = [kind(**{f.name: values.pop(f.name) for f in fields(kind) if f.name in values}) for kind in kinds]
         body(*objects, **values)
 
-    made = [_parameter(kind, field, groups) for kind in kinds for field in fields(kind)]
+    made = [_parameter(kind, field, groups, hidden) for kind in kinds for field in fields(kind)]
     parameters = sorted([*made, *own], key=lambda p: p.kind)
     order = [p.name for p in parameters if p.kind is POSITIONAL]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what cyclopts reads
@@ -35,10 +38,13 @@ def with_options(body: Callable[..., None], *kinds: type, groups: dict[str, Grou
     return command
 
 
-def _parameter(kind: type, field: Field[Any], groups: dict[str, Group]) -> inspect.Parameter:
+def _parameter(kind: type, field: Field[Any], groups: dict[str, Group], hidden: Collection[str]) -> inspect.Parameter:
     notes = dict(field.metadata)
     annotation = get_type_hints(kind)[field.name]
-    settings: dict[str, Any] = {"help": notes.get("help"), "group": groups[_declared_in(kind, field.name)]}
+    positional = notes.get("positional", False)
+    settings: dict[str, Any] = {"help": notes.get("help"), "show": field.name not in hidden}
+    if not positional:
+        settings["group"] = groups[_declared_in(kind, field.name)]
     if "choices" in notes:
         annotation = Literal[tuple(notes["choices"])]
     if field.default is None:  # left open, and settled by what the data is
@@ -53,11 +59,11 @@ def _parameter(kind: type, field: Field[Any], groups: dict[str, Group]) -> inspe
         }
         settings["help"] = f"{notes['help']}; written as 90s, 3m or 1h30m"
     if isinstance(field.default, tuple):
-        settings |= {"consume_multiple": True, "negative": ()}
+        settings |= {"consume_multiple": True, "negative": (), "show_default": False}
     if field.default is False:
         settings |= {"negative": (), "show_default": False}
     annotation = Annotated[annotation, Parameter(**settings)]
-    place = POSITIONAL if notes.get("positional", False) else KEYWORD
+    place = POSITIONAL if positional else KEYWORD
     return inspect.Parameter(field.name, place, default=field.default, annotation=annotation)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
 
+from unrolled.cli.commands import COMMANDS, block
 from unrolled.cli.options import with_options
 from unrolled.cli.output import Output
 from unrolled.errors import UsageError
@@ -19,16 +20,22 @@ if TYPE_CHECKING:
     from unrolled.tasks import RunResult
     from unrolled.tasks.events import Event
 
-_RUN, _TASK = Group("The run", sort_key=1), Group("The task", sort_key=2)
+_RUN, _TASK = Group("The run", sort_key=2), Group("The task", sort_key=3)
+Last = Annotated[Output, Parameter(group=Group("What is printed", sort_key=6))]
 GROUPS = {
     "Common": _RUN,
-    "TextOptions": Group("Text", sort_key=3),
-    "NetworkOptions": Group("The network and its training", sort_key=4),
+    "TextOptions": Group("Text", sort_key=4),
+    "NetworkOptions": Group("The network and its training", sort_key=5),
     "SequenceOptions": _TASK,
     **{task.options.__name__: _TASK for task in TASKS.values()},
 }
 
-app = App(name="train")
+app = App(
+    name="train",
+    help=COMMANDS["train"].summary,
+    usage=COMMANDS["train"].usage("train"),
+    help_epilogue=block(COMMANDS["train"].examples),
+)
 
 
 Gradients = Annotated[
@@ -97,16 +104,26 @@ def _metrics(metrics: Mapping[str, float]) -> str:
 
 
 def _command(task: Task) -> Callable[..., None]:
-    def body(
-        common: Common, options: NetworkOptions, *, gradients: Gradients = None, output: Output = Output()
-    ) -> None:
+    def body(common: Common, options: NetworkOptions, *, gradients: Gradients = None, output: Last = Output()) -> None:
         if common.data is None and not common.resume:
             raise UsageError(f"unrolled train {task.name} needs a file or a folder to train on, or --resume --out RUN.")
         report(fit(task, common, options, output, gradients), output)
 
     body.__doc__ = task.summary[:1].upper() + task.summary[1:] + "."
-    return with_options(body, Common, task.options, groups=GROUPS)
+    return with_options(body, Common, task.options, groups=GROUPS, hidden=() if task.name == "language" else ("more",))
 
 
-for _task in TASKS.values():
-    app.command(_command(_task), name=_task.name)
+def add_tasks(to: App, command: Callable[[Task], Callable[..., None]], more: str = "") -> None:
+    """A command for every task; `more` is what its example has beside the task's own."""
+    for place, task in enumerate(TASKS.values()):
+        verb = f"unrolled {to.name[0]} {task.name}"
+        to.command(
+            command(task),
+            name=task.name,
+            sort_key=place,
+            usage=f"Usage: {verb} DATA {'[MORE ...] ' if task.name == 'language' else ''}[OPTIONS]",
+            help_epilogue=block((f"{verb} {task.example}{more}",)),
+        )
+
+
+add_tasks(app, _command)

@@ -43,7 +43,7 @@ class Searching:
 
 
 Picture = Annotated[Path | None, Parameter(help="draw where each unit of one translation looked, as a PNG")]
-Attention = Annotated[Flag, Parameter(help="give these weights in the JSON")]
+Attention = Annotated[Flag, Parameter(help="with --json: the weights with which each unit looked at the source")]
 
 
 def translate(

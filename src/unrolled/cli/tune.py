@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App, Group
 
+from unrolled.cli.commands import COMMANDS, block
 from unrolled.cli.encoding import EncodingLine
 from unrolled.cli.options import with_options
 from unrolled.cli.output import Output
 from unrolled.cli.train import GROUPS as TRAIN_GROUPS
-from unrolled.tasks import TASKS, NetworkOptions, Task
+from unrolled.cli.train import Last, add_tasks
+from unrolled.tasks import NetworkOptions, Task
 from unrolled.tasks.events import Duplicates, Encoding, Event, Skipped, Split
 from unrolled.tasks.options.durations import format_duration
 from unrolled.tune import TuneCommon
@@ -25,20 +27,26 @@ if TYPE_CHECKING:
     from unrolled.tune.search import Search
     from unrolled.tune.study import Record
 
-GROUPS = {**TRAIN_GROUPS, "TuneCommon": Group("The search", sort_key=0)}
+GROUPS = {**TRAIN_GROUPS, "TuneCommon": Group("The search", sort_key=1)}
 _SHOWN = 10
 
-app = App(name="tune")
+app = App(
+    name="tune",
+    help=COMMANDS["tune"].summary,
+    usage=COMMANDS["tune"].usage("tune"),
+    help_epilogue=block(COMMANDS["tune"].examples),
+)
 
 
 def _command(task: Task) -> Callable[..., None]:
-    def body(common: TuneCommon, options: NetworkOptions, *, output: Output = Output()) -> None:
+    def body(common: TuneCommon, options: NetworkOptions, *, output: Last = Output()) -> None:
         from unrolled.tune.search import tune
 
         report(tune(task, options, common, _Lines(task, output)), output)
 
     body.__doc__ = f"Search for the hyper-parameters with which to {task.summary}."
-    return with_options(body, TuneCommon, task.options, groups=GROUPS)
+    hidden = () if task.name == "language" else ("more",)
+    return with_options(body, TuneCommon, task.options, groups=GROUPS, hidden=hidden)
 
 
 class _Lines(Watch):
@@ -148,5 +156,4 @@ def _counted(found: Sequence[Record]) -> str:
     return f"{_trials(len(found))}: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
-for _task in TASKS.values():
-    app.command(_command(_task), name=_task.name)
+add_tasks(app, _command, " --trials 9")

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its name on the command line, a line of help, its options, where its code and its estimator are."""
+    """One task: its name on the command line, a line of help, what one writes behind, its options, its code."""
 
     name: str
     summary: str
+    example: str
     options: type[NetworkOptions]
     home: str
     estimator_home: str
@@ -70,6 +71,7 @@ TASKS: dict[str, Task] = {
         Task(
             "language",
             "learn a text, unit by unit, to continue, complete and score it",
+            "shakespeare.txt --out runs/plays",
             LanguageOptions,
             "unrolled.tasks.language:LanguageTask",
             "unrolled.tasks.estimators.language_model:LanguageModel",
@@ -77,6 +79,7 @@ TASKS: dict[str, Task] = {
         Task(
             "classify",
             "learn one label, or several, for each sequence",
+            "names.csv --text name --label language",
             ClassifyOptions,
             "unrolled.tasks.classify:ClassifyTask",
             "unrolled.tasks.estimators.classifier:Classifier",
@@ -84,44 +87,50 @@ TASKS: dict[str, Task] = {
         Task(
             "regress",
             "learn one number, or several, for each sequence",
+            "machines.csv --target hours --sequence machine",
             RegressOptions,
             "unrolled.tasks.regress:RegressTask",
             "unrolled.tasks.estimators.regressor:Regressor",
         ),
         Task(
-            "caption",
-            "learn to say in words what is on a picture",
-            CaptionOptions,
-            "unrolled.tasks.caption:CaptionTask",
-            "unrolled.tasks.estimators.captioner:Captioner",
+            "tag",
+            "learn a label for every step: words, rows of numbers, frames of a film",
+            "sentences.conll --out runs/tagger",
+            TagOptions,
+            "unrolled.tasks.tag:TagTask",
+            "unrolled.tasks.estimators.tagger:Tagger",
         ),
         Task(
             "forecast",
             "learn the next values of one series in time, or of many, with how sure they are",
+            "sales.csv --horizon 12",
             ForecastOptions,
             "unrolled.tasks.forecast:ForecastTask",
             "unrolled.tasks.estimators.forecaster:Forecaster",
         ),
         Task(
-            "transcribe",
-            "learn the text of sounds, pen strokes or pictures of lines, not told where each letter is (CTC)",
-            TranscribeOptions,
-            "unrolled.tasks.transcribe:TranscribeTask",
-            "unrolled.tasks.estimators.transcriber:Transcriber",
-        ),
-        Task(
             "translate",
             "learn to translate texts from pairs of them",
+            "pairs.tsv --out runs/spanish",
             TranslateOptions,
             "unrolled.tasks.translate:TranslateTask",
             "unrolled.tasks.estimators.translator:Translator",
         ),
         Task(
-            "tag",
-            "learn a label for every step: words, rows of numbers, frames of a film",
-            TagOptions,
-            "unrolled.tasks.tag:TagTask",
-            "unrolled.tasks.estimators.tagger:Tagger",
+            "caption",
+            "learn to say in words what is on a picture",
+            "pictures.csv --out runs/captions",
+            CaptionOptions,
+            "unrolled.tasks.caption:CaptionTask",
+            "unrolled.tasks.estimators.captioner:Captioner",
+        ),
+        Task(
+            "transcribe",
+            "learn the text of sounds, pen strokes or pictures of lines, not told where each letter is (CTC)",
+            "clips.csv --out runs/speech",
+            TranscribeOptions,
+            "unrolled.tasks.transcribe:TranscribeTask",
+            "unrolled.tasks.estimators.transcriber:Transcriber",
         ),
     )
 }
