@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +60,14 @@ def test_text_and_latex_of_the_gru() -> None:
         "h[t] = (1 - z) ⊙ n + z ⊙ h[t-1]",
     ]
     assert r"h_{t} &= \left(1 - z\right) \odot n + z \odot h_{t-1}" in to_latex(program)
+
+
+def test_latex_has_one_index_a_name_and_powers_of_ten() -> None:
+    for name in cells.names():
+        latex = to_latex(trace(cells.by_name(name)))
+        assert not re.search(r"_\w*_|_\{[^}]*_|\}_\{[^}]*\}_|\de-", latex), name
+    latex = to_latex(trace(cells.LayerNormLSTM()))
+    assert r"\mathit{gain}_{x,i}" in latex and "+ 10^{-5}" in latex and "v_{1} &=" in latex
 
 
 def test_gate_value_is_what_consumes_it() -> None:

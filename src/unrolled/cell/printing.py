@@ -73,14 +73,10 @@ class _Printer:
         return worth
 
     def _symbol(self, name: str) -> str:
-        if not self.latex:
-            return name
-        stem, _, rest = name.partition("_")
-        stem = stem if len(stem) == 1 else f"\\mathit{{{stem}}}"
-        return f"{stem}_{{{rest}}}" if rest else stem
+        return _latex_name(name) if self.latex else name
 
     def _indexed(self, name: str, time: str) -> str:
-        return f"{self._symbol(name)}_{{{time}}}" if self.latex and "_" not in name else f"{name}[{time}]"
+        return _latex_name(name, time) if self.latex else f"{name}[{time}]"
 
     def _right(self, i: int) -> str:
         return self._write(i)[0]
@@ -95,7 +91,8 @@ class _Printer:
         if node.operation == "constant":
             value = float(node.value or 0.0)
             short = f"{value:g}"
-            return (short if float(short) == value else repr(value), ATOM if value >= 0 else SUM)
+            short = short if float(short) == value else repr(value)
+            return (_latex_number(short) if self.latex else short), ATOM if value >= 0 else SUM
         if node.operation == "gate":
             bias = f" + b{sub[self.latex]}" if self.program.bias else ""
             time = "x_{t}" if self.latex else "x[t]"
@@ -103,7 +100,7 @@ class _Printer:
         if node.operation == "state":
             return self._indexed(name, "t-1"), ATOM
         if node.operation in ("parameter", "noise"):
-            return (f"\\mathit{{{name}}}" if self.latex else name), ATOM
+            return self._symbol(name), ATOM
         if node.operation == "product":
             operand = self._bracketed(node.arguments[0], ATOM)
             if name in self.program.products:
@@ -137,3 +134,20 @@ class _Printer:
         if own >= precedence:
             return text
         return f"\\left({text}\\right)" if self.latex else f"({text})"
+
+
+def _latex_name(name: str, *indices: str) -> str:
+    """`gain_x` and `v1` with what follows the stem as indices: LaTeX refuses a second underscore."""
+    stem, _, rest = name.partition("_")
+    letters = stem.rstrip("0123456789")
+    number = stem[len(letters) :]
+    below = ",".join([*([number] if number else []), *(rest.split("_") if rest else []), *indices])
+    word = letters if len(letters) == 1 else f"\\mathit{{{letters}}}"
+    return f"{word}_{{{below}}}" if below else word
+
+
+def _latex_number(shown: str) -> str:
+    """1e-05 as a power of ten."""
+    digits, _, power = shown.partition("e")
+    factor = "" if digits == "1" else f"{digits} \\cdot "
+    return f"{factor}10^{{{int(power)}}}" if power else shown
