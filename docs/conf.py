@@ -17,7 +17,10 @@ author = "The Unrolled authors"
 copyright = "The Unrolled authors, Apache-2.0"  # noqa: A001 - the name that Sphinx reads
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "mathml"]
+html_math_renderer = "mathml"
+html_static_path = ["static"]
+html_css_files = ["math.css"]
 myst_enable_extensions = ["deflist", "dollarmath"]
 html_theme = "furo"
 html_title = "Unrolled"
