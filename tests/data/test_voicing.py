@@ -36,6 +36,16 @@ def test_noise_and_silence_are_no_voice() -> None:
     np.testing.assert_array_equal(found[60:], 0)
 
 
+def test_a_steady_step_does_not_depend_on_what_comes_after_it() -> None:
+    rng = np.random.default_rng(4)
+    quiet = 0.02 * np.sin(2 * np.pi * 150 * np.arange(8000) / 8000) + 1e-3 * rng.normal(size=8000)
+    both = np.concatenate([quiet, 0.9 * rng.normal(size=4000)]).astype(np.float32)
+    alone = voicing(quiet.astype(np.float32), 8000, steady=True)[:90]
+    assert alone[5:, 0].min() > 0.8
+    np.testing.assert_array_equal(voicing(both, 8000, steady=True)[:90], alone)
+    np.testing.assert_array_equal(voicing((1e-2 * quiet).astype(np.float32), 8000, steady=True), 0)
+
+
 @pytest.mark.parametrize("count", [1, 159, 160, 16000, 200_000])
 def test_steps_are_those_of_the_mel_bands(count: int) -> None:
     samples = np.random.default_rng(2).normal(size=count).astype(np.float32)

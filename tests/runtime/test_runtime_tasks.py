@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from batteries.small_models import small_file, small_model
 from runtime.saved_runs import alike, save
+from streams.streamed import SOUNDS, hearer
 from unrolled import runtime
 from unrolled.data import Scaler
 from unrolled.data.histories import read_histories
@@ -226,6 +227,14 @@ def test_sound_is_heard_as_torch_hears_it(make: Make, tmp_path: Path) -> None:
     for mine, other in zip(ours.logs(samples), theirs.logs(samples), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5, rtol=1e-5)
     same_stream(theirs, ours, [wave[:3001], wave[3001:]])
+
+
+def test_a_sound_is_judged_as_torch_judges_it(tmp_path: Path) -> None:
+    model, reading = hearer(pooling="attention")
+    theirs, ours = both(model, tmp_path / "sound")
+    inputs = [reading.heard(sound) for sound in SOUNDS]
+    np.testing.assert_allclose(ours.predict_proba(inputs), theirs.probabilities(inputs), atol=1e-5)
+    same_stream(theirs, ours, [SOUNDS[3][:999], SOUNDS[3][999:]])
 
 
 def test_a_language_model_helps_a_transcriber(make: Make, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaskModel[Any]
         soundfile.write(folder / "clips" / f"{k}.wav", 0.1 * RNG.normal(size=4000), 8000)
     clips = "\n".join(f"clips/{k}.wav,{'ab'[k % 2] * (1 + k % 3)}" for k in range(8))
     (folder / "clips.csv").write_text(f"file,text\n{clips}\n")
+    calls = "\n".join(f"clips/{k}.wav,{('owl', 'wren')[k % 2]}" for k in range(8))
+    (folder / "calls.csv").write_text(f"file,label\n{calls}\n")
     pens = write_pens(folder / "pens.jsonl", 30)
     return {
         "prices": small("forecast", folder / "prices.csv", folder / "1", hidden=6, horizon=3, context=16,
@@ -58,6 +60,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaskModel[Any]
         "rooms": small("tag", folder / "rooms.csv", folder / "4", hidden=6, causal=True, clock="when",
                        features=("light", "heat")),
         "genes": small("classify", folder / "genes.csv", folder / "5", hidden=6, embedding=4, bidirectional=False),
+        "calls": small("classify", folder / "calls.csv", folder / "8", hidden=6, bands=8, bidirectional=False),
         "speech": small("transcribe", folder / "clips.csv", folder / "6", hidden=6, layers=1, causal=True),
         "pens": small("transcribe", pens, folder / "7", **{**PENS, "causal": True}),
     }  # fmt: skip
@@ -150,6 +153,21 @@ def test_sound_as_a_file_as_numbers_and_as_it_comes(client: Client, models: Any)
         socket.recv(timeout=20)
         socket.send(b"\0\1\2")
         assert "odd in number" in json.loads(socket.recv(timeout=20))["error"]
+
+
+def test_a_sound_is_judged_while_it_comes(client: Client, models: Any, tmp_path: Path) -> None:
+    whole = np.round(0.1 * RNG.normal(size=6000) * 32768).astype("<i2")
+    soundfile.write(tmp_path / "a.wav", whole, 8000, subtype="PCM_16")
+    (by_file,) = client.upload("/models/calls/predict", "a.wav", (tmp_path / "a.wav").read_bytes()).json["predictions"]
+    with client.socket("/models/calls/stream") as socket:
+        socket.recv(timeout=20)
+        for part in np.split(whole, range(700, 6000, 700)):
+            socket.send(part.tobytes())
+            assert set(json.loads(socket.recv(timeout=20))["answer"]["probabilities"]) == {"owl", "wren"}
+        found = ask(socket, {"finish": True})["answer"]
+    model = models["calls"]
+    assert [found["label"]] == [by_file["label"]] == model.predict(model.reading.sounds([tmp_path / "a.wav"]))
+    assert found["probabilities"] == pytest.approx(by_file["probabilities"], abs=1e-5)
 
 
 def test_pen_strokes(client: Client, models: Any) -> None:

@@ -19,6 +19,8 @@ from unrolled.tasks.forecast import ForecastTask
 from unrolled.tasks.forecast_parts import parts_of
 from unrolled.tasks.language import LanguageTask
 from unrolled.tasks.model import Parts
+from unrolled.tasks.options import ClassifyOptions
+from unrolled.tasks.reading import Reading
 from unrolled.tasks.regress import RegressTask
 from unrolled.tasks.sequences import Examples
 from unrolled.tasks.tag import TagTask
@@ -42,6 +44,19 @@ def classifier(inputs: Any = TEXTS, **options: Any) -> ClassifyTask:
     examples = Examples(inputs, [("b", "a", "c")[place % 3] for place in range(len(inputs))])
     settings = {"hidden": 6, "embedding": 5, "bidirectional": False, "units": "char", **options}
     return stirred(ClassifyTask.build(Parts(examples), TASKS["classify"].options(**settings)))
+
+
+RATE = 8000
+SOUNDS = [(0.1 * RNG.normal(size=size)).astype(np.float32) for size in (3000, 1234, 90, 5000)]
+
+
+def hearer(**options: Any) -> tuple[ClassifyTask, Reading]:
+    """A classifier of sounds, and how it reads them."""
+    settings = ClassifyOptions(bidirectional=False, bands=6, rate=RATE, hidden=6, kernel=3, **options)
+    reading = Reading.of_sounds([], settings)
+    torch.manual_seed(11)
+    examples = Examples([reading.heard(one) for one in SOUNDS], list("abca"), None, reading)
+    return stirred(ClassifyTask.build(Parts(examples), settings)), reading
 
 
 def regressor(inputs: Any = ROWS, **options: Any) -> RegressTask:

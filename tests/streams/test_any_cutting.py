@@ -16,9 +16,11 @@ from streams.streamed import (
     ROWS,
     SENTENCES,
     SERIES,
+    SOUNDS,
     TEXTS,
     classifier,
     forecaster,
+    hearer,
     language,
     regressor,
     sample,
@@ -64,6 +66,8 @@ def case(name: str) -> Case:
         signal = Sound(8000, 6, steady=True) if name.endswith("sound") else Strokes(whole=False)
         model = transcriber(signal, reduction=3)
         return Case(lambda *state: model.stream(*state, **({} if state else {"beam": 3})), sample(signal, 25), last)
+    if name == "classify sound":
+        return Case(hearer()[0].stream, SOUNDS[0], last)
     if name == "regress":
         return Case(regressor(pooling="attention").stream, ROWS[3], last)
     return Case(classifier(units="word", pooling="mean").stream, TEXTS[5], last)
@@ -71,8 +75,8 @@ def case(name: str) -> Case:
 
 ROWS_OF_THREE = [np.random.default_rng(2).normal(size=(20, 3)).astype(np.float32)]
 CASES = (
-    "language char", "language word", "language byte", "classify", "regress", "tag words", "tag rows", "forecast",
-    "transcribe sound", "transcribe strokes",
+    "language char", "language word", "language byte", "classify", "classify sound", "regress", "tag words", "tag rows",
+    "forecast", "transcribe sound", "transcribe strokes",
 )  # fmt: skip
 
 

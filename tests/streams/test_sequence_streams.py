@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batteries.stream_laws import check_stream, cuts, follow, near
-from streams.streamed import RNG, ROWS, TEXTS, classifier, language, regressor, stirred
+from streams.streamed import RNG, ROWS, SOUNDS, TEXTS, classifier, hearer, language, regressor, stirred
 from unrolled.cells import names
 from unrolled.errors import ArgumentError, DataError
 from unrolled.tasks import TASKS
 from unrolled.tasks.classify import ClassifyTask
 from unrolled.tasks.language import LanguageTask
 from unrolled.tasks.model import Parts
-from unrolled.tasks.reading import Reading
 from unrolled.tasks.sequences import Examples
-from unrolled.tasks.streams.inputs import classify_input
 
 
 def verdict(model: ClassifyTask, whole: Any) -> dict[str, Any]:
@@ -215,5 +214,29 @@ def test_a_run_that_reads_backwards_has_no_stream() -> None:
     bases = ["ACGT", "GGCA", "TTTA", "CAGC"]
     with pytest.raises(ArgumentError, match="reads DNA on both strands, and the other one begins at the end"):
         classifier(bases, read_as="dna", both_strands=True).stream()
-    with pytest.raises(ArgumentError, match="hears a sound against its own loudest moment, so it needs all of it"):
-        classify_input(Reading("sound", None, rate=8000, bands=4), None, None, marks=False)
+
+
+@pytest.mark.parametrize("options", [{}, {"pitch": False, "hop": 0.025}, {"stride": 1, "convolutions": 0}])
+def test_a_sound_is_judged_while_it_is_heard(options: dict[str, Any]) -> None:
+    model, reading = hearer(pooling="mean", **options)
+    for sound in SOUNDS:
+        whole = reading.heard(sound)
+        one_by_one = [*np.split(sound[:170], range(1, 170)), sound[170:]]
+        ways = [[sound], np.split(sound, [1, len(sound) // 3]), one_by_one if len(sound) > 4000 else [sound.tolist()]]
+        check_stream(model.stream, ways, verdict(model, whole))
+    stream, held = model.stream(), []
+    for _ in range(30):
+        stream.push(SOUNDS[0])
+        held.append(len(stream.state()))
+    assert max(held[5:]) - min(held[5:]) < 1000  # some samples more or less wait for the next step
+
+
+def test_a_sound_that_has_to_be_whole_has_no_stream() -> None:
+    model, reading = hearer()
+    for other, sentence in (
+        (replace(reading, steady=False), "hears a sound against its own loudest moment, so it needs all of it; train"),
+        (replace(reading, centre=True), "takes the mean off a sound, so it needs all of it; train it without --centre"),
+    ):
+        model.reading = other
+        with pytest.raises(ArgumentError, match=sentence):
+            model.stream()

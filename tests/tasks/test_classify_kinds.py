@@ -100,6 +100,9 @@ def test_sound_from_a_manifest(sounds: Path, tmp_path: Path) -> None:
     assert "no speaker in both parts" in result.config.data["held_out"]
     centred = model_of(tmp_path / "run").reading
     assert centred.centre and not reading_of(sounds).centre and not reading_of(table, centre=False).centre
+    forwards = reading_of(table, bidirectional=False)
+    assert forwards.steady and not forwards.centre and not centred.steady
+    assert reading_of(table, bidirectional=False, centre=True).centre
     np.testing.assert_allclose(centred.labelled(table).inputs[3][:, :12].mean(0), 0, atol=1e-5)
     of_table = model_of(tmp_path / "run").reading
     assert len(of_table.labelled(table).inputs) == len(of_table.unlabelled(table).inputs) == len(rows)

@@ -20,6 +20,8 @@ SOUND_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".
 # Of a clip's loudest band; what is quieter by 10^8 in power is noise of the recording, not of the sound.
 RANGE = 1e-8
 FLOOR = 1e-10
+# Seconds of sound that a row of features is made of.
+WINDOW = 0.025
 _RATES = (1_000, 768_000)
 # Frames read at once, and the most samples of all channels: six hours at 48,000 Hz.
 _PART, _MOST = 1 << 18, 1 << 30
@@ -111,7 +113,7 @@ def log_mel(
     rate: int,
     *,
     bands: int = 64,
-    window: float = 0.025,
+    window: float = WINDOW,
     hop: float = 0.010,
     steady: bool = False,
 ) -> Numbers:
@@ -147,7 +149,7 @@ class MelBands(NamedTuple):
     filters: Numbers
 
 
-def mel_bands(rate: int, bands: int, *, window: float = 0.025, hop: float = 0.010) -> MelBands:
+def mel_bands(rate: int, bands: int, *, window: float = WINDOW, hop: float = 0.010) -> MelBands:
     """What `log_mel` does to a sound at `rate` Hz; raises ArgumentError for sizes that give no band or no frame."""
     size, step = round(window * rate), round(hop * rate)
     if bands < 1 or size < 2 or step < 1:

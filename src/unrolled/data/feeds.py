@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from unrolled.data.arrays import Numbers
+from unrolled.data.audio import WINDOW
 from unrolled.data.signals import HOP, Signal, Sound, Strokes
 from unrolled.errors import ArgumentError
 
@@ -15,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 class Feed(Protocol):
-    """Takes the signal as it comes: samples (N,) of sound, points (N, 3) of a pen, else steps (N, C)."""
+    """Takes the signal as it comes: samples (N,) or (N, 1) of sound, points (N, 3) of a pen, else steps (N, C)."""
 
     def push(self, part: Numbers) -> Numbers:
         """The features (T, F) that can be known now."""
@@ -37,7 +39,7 @@ class Feed(Protocol):
 def feed(signal: Signal) -> Feed:
     """The feed of a signal. Raises ArgumentError where its features need the whole sample."""
     if isinstance(signal, Sound) and signal.steady:
-        return _SoundFeed(signal)
+        return SoundFeed(signal.mel, round(HOP * signal.rate), round(WINDOW * signal.rate), signal.width)
     if isinstance(signal, Strokes) and not signal.whole:
         return _PenFeed(signal)
     if isinstance(signal, Sound | Strokes):
@@ -95,25 +97,27 @@ class _PenFeed:
         self.last = saved["last"][-1:]
 
 
-class _SoundFeed:
-    """Keeps the samples that the windows of later steps reach back to."""
+class SoundFeed:
+    """Keeps the samples that the windows of later steps reach back to.
 
-    def __init__(self, signal: Sound) -> None:
-        self.signal = signal
-        self.hop = round(HOP * signal.rate)
+    `features` makes samples (N,) to rows (1 + N // hop, `width`), each of the `window` samples around its own.
+    """
+
+    def __init__(self, features: Callable[[Numbers], Numbers], hop: int, window: int, width: int) -> None:
+        self.features, self.hop, self.width = features, hop, width
         # More than half a window, in whole steps, so that the rows of what is kept are rows of the whole.
-        self.reach = -(-round(0.025 * signal.rate) // self.hop)
+        self.reach = -(-window // hop)
         self.samples = np.zeros(0, np.float32)
         self.done = 0
         self.offset = 0
 
     def push(self, part: Numbers) -> Numbers:
-        self.samples = np.concatenate([self.samples, np.asarray(part, np.float32)])
+        self.samples = np.concatenate([self.samples, np.asarray(part, np.float32).ravel()])
         return self._rows(self.offset + len(self.samples) // self.hop - self.reach)
 
     def finish(self) -> Numbers:
         if not self.offset and not len(self.samples):
-            return np.zeros((0, self.signal.width), np.float32)
+            return np.zeros((0, self.width), np.float32)
         return self._rows(self.offset + len(self.samples) // self.hop + 1)
 
     def save(self) -> dict[str, Array]:
@@ -127,8 +131,8 @@ class _SoundFeed:
     def _rows(self, until: int) -> Numbers:
         """The rows from the first that was not given yet to `until`."""
         if until <= self.done:
-            return np.zeros((0, self.signal.width), np.float32)
-        found = self.signal.mel(self.samples)[self.done - self.offset : until - self.offset]
+            return np.zeros((0, self.width), np.float32)
+        found = self.features(self.samples)[self.done - self.offset : until - self.offset]
         self.done = until
         passed = max(0, self.done - self.reach - self.offset)
         self.samples = self.samples[passed * self.hop :].copy()  # a view would keep the whole part

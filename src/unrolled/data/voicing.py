@@ -8,22 +8,23 @@ from unrolled.data.arrays import Exact, Numbers, interpolated
 from unrolled.data.audio import augment_features
 
 _LOW, _HIGH, _MIDDLE = 60.0, 500.0, 200.0
-_WINDOW = 0.04
+WINDOW = 0.04
 # Twice the true period fits as well; a shorter one is preferred by so much an octave.
 _OCTAVE = 0.02
-# Of the loudest step; what is quieter is not a voice.
-_QUIET = 1e-4
+# Of the loudest step's power, or where `steady` of full scale; what is quieter is not a voice.
+_QUIET, _SILENT = 1e-4, 1e-6
 _FRAMES = 1024
 _FINE = 16_000
 
 
-def voicing(samples: Numbers, rate: int, *, hop: float = 0.010) -> Numbers:
+def voicing(samples: Numbers, rate: int, *, hop: float = 0.010, steady: bool = False) -> Numbers:
     """(T, 2), steps as in `log_mel`: how periodic the sound is, v_t from 0 to 1, and v_t log_2(pitch / 200 Hz).
 
     v = max over periods of 1/500 to 1/60 s of r(period) / r_hann(period), r the autocorrelation of 40 ms under a Hann
-    window, r(0) = 1 (Boersma 1993). A step 40 dB below the loudest has v = 0.
+    window, r(0) = 1 (Boersma 1993). A step 40 dB below the loudest has v = 0, or where `steady` one 60 dB below full
+    scale, so that a step depends on its own window alone.
     """
-    size, step = round(_WINDOW * rate), round(hop * rate)
+    size, step = round(WINDOW * rate), round(hop * rate)
     # At a low rate the peak of a high voice lies between two samples.
     fine = max(1, -(-_FINE // rate))
     periods = np.arange(max(1, int(fine * rate / _HIGH)), min(fine * size, int(fine * rate / _LOW) + 1))
@@ -41,7 +42,9 @@ def voicing(samples: Numbers, rate: int, *, hop: float = 0.010) -> Numbers:
         best = (alike - _OCTAVE * np.log2(periods / periods[0])).argmax(1)
         parts.append((energy, alike[np.arange(len(best)), best], periods[best]))
     energy, alike, period = (np.concatenate(part) for part in zip(*parts, strict=True))
-    voiced = np.clip(alike, 0, 1) * (energy > _QUIET * energy.max())
+    # An autocorrelation at finer lags is smaller by as much.
+    least = _SILENT * np.square(hann).sum() / fine if steady else _QUIET * energy.max()
+    voiced = np.clip(alike, 0, 1) * (energy > least)
     return np.stack([voiced, voiced * np.log2(fine * rate / period / _MIDDLE)], 1).astype(np.float32)
 
 

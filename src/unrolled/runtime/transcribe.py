@@ -134,7 +134,7 @@ class Transcribe(Model):
         picked = chosen(TranscribeChoices, choices)
         search, helper = self._search(picked)
         text = Text(self.vocabulary, lambda: search.reader(self.vocabulary.pad), self.plan.outputs, helper)
-        source = SignalInput(self.schema.signal, self.schema.scaler)
+        source = SignalInput.of(self.schema.signal, self.schema.scaler)
         groups = GroupStream(self.network.reduction, self.plan.inputs)
         network = StreamNetwork(lambda steps, _: steps, _StageLayers(self.network), groups)
         return Running(self.origin(picked.to_json()), source, network, text)

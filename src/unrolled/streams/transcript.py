@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from unrolled.data import Scaler, Vocabulary
 from unrolled.data.arrays import Numbers
-from unrolled.data.feeds import feed
+from unrolled.data.feeds import Feed, feed
 from unrolled.data.signals import Signal, Sound, Strokes
 from unrolled.decode.ctc import Greedy, PrefixBeam
 from unrolled.errors import ArgumentError
@@ -42,19 +42,23 @@ class TranscribeChoices:
 
 
 class SignalInput:
-    """Samples of sound, points of a pen or steps -> scaled features (T, F), as soon as they can be known."""
+    """Samples of sound, points of a pen or steps -> scaled features (T, F), as soon as they can be known.
 
-    def __init__(self, signal: Signal, scaler: Scaler) -> None:
-        self.signal = signal
-        self.scaler = scaler
-        self.feed = feed(signal)
+    `make` begins a feed of rows of `width` numbers; samples are rows of one.
+    """
+
+    def __init__(self, make: Callable[[], Feed], width: int, scaler: Scaler) -> None:
+        self.make, self.width, self.scaler = make, width, scaler
+        self.feed = make()
+
+    @classmethod
+    def of(cls, signal: Signal, scaler: Scaler) -> Self:
+        """What a transcriber reads; raises ArgumentError where its features need the whole sample."""
+        width = 1 if isinstance(signal, Sound) else 3 if isinstance(signal, Strokes) else signal.width
+        return cls(lambda: feed(signal), width, scaler)
 
     def push(self, part: Any) -> Numbers:
-        if isinstance(self.signal, Sound):
-            found = as_rows(part, 1)[:, 0]
-        else:
-            found = as_rows(part, 3 if isinstance(self.signal, Strokes) else self.signal.width)
-        return self.scaler.transform(self.feed.push(found))
+        return self.scaler.transform(self.feed.push(as_rows(part, self.width)))
 
     def finish(self) -> Numbers:
         return self.scaler.transform(self.feed.finish())
@@ -63,7 +67,7 @@ class SignalInput:
         return Kept(**self.feed.save())
 
     def load(self, kept: Kept) -> None:
-        fresh = feed(self.signal).save()
+        fresh = self.make().save()
         arrays = {name: _like(kept, name, array, exact=len(array) > 0) for name, array in fresh.items()}
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise damaged("a sample that waits is not finite")

@@ -12,7 +12,8 @@ import numpy as np
 
 from unrolled.data import Origin, is_table, read_inputs, read_labelled, read_table
 from unrolled.data.arrays import Numbers
-from unrolled.data.audio import is_sound, log_mel, read_sound, resample, sound_rate
+from unrolled.data.audio import WINDOW, is_sound, log_mel, read_sound, resample, sound_rate
+from unrolled.data.feeds import SoundFeed
 from unrolled.data.genome import is_fasta, looks_like_dna, read_dna
 from unrolled.data.labelled_series import read_labelled_series
 from unrolled.data.problems import Problems, listed
@@ -20,6 +21,7 @@ from unrolled.data.series_values import SeriesColumns
 from unrolled.data.table import Table
 from unrolled.data.targets import as_number
 from unrolled.data.text import is_folder, missing, suffix_of
+from unrolled.data.voicing import WINDOW as VOICED_WINDOW
 from unrolled.data.voicing import voicing
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks.options import ClassifyOptions
@@ -64,6 +66,7 @@ class Reading:
     hop: float = 0.01
     pitch: bool = False
     centre: bool = False
+    steady: bool = False
     kmer: int = 1
     both_strands: bool = False
 
@@ -101,19 +104,38 @@ class Reading:
     def of_sounds(cls, files: Sequence[Path], options: ClassifyOptions) -> Reading:
         """The features of sounds: as the options say, at the files' commonest rate where they do not."""
         rate = options.rate or _commonest_rate(files)
-        centre = bool(options.centre)
-        return cls("sound", None, rate=rate, bands=options.bands, hop=options.hop, pitch=options.pitch, centre=centre)
+        return replace(cls("sound", None), rate=rate, centre=bool(options.centre), **_hearing(options))
 
     def sounds(self, files: Sequence[Path]) -> list[Numbers]:
         """Log-mel features (T, bands) of each file. Raises DataError."""
         return [self._features(*read_sound(file)) for file in files]
 
+    def feed(self) -> SoundFeed:
+        """The features of a sound that is still arriving; raises ArgumentError where they need all of it."""
+        if not self.steady:
+            raise ArgumentError(
+                "this run hears a sound against its own loudest moment, so it needs all of it; train it with "
+                "--no-bidirectional for streams"
+            )
+        if self.centre:
+            raise ArgumentError(
+                "this run takes the mean off a sound, so it needs all of it; train it without --centre for streams"
+            )
+        seconds = VOICED_WINDOW if self.pitch else WINDOW
+        sizes = round(self.hop * self.rate), round(seconds * self.rate), self.bands + 2 * self.pitch
+        return SoundFeed(self.heard, *sizes)
+
     def _features(self, samples: Numbers, rate: int) -> Numbers:
-        samples = resample(samples, rate, self.rate)
-        found = log_mel(samples, self.rate, bands=self.bands, hop=self.hop)
+        return self.heard(resample(samples, rate, self.rate))
+
+    def heard(self, samples: Numbers) -> Numbers:
+        """Features (T, F) of samples (N,) at the run's rate."""
+        found = log_mel(samples, self.rate, bands=self.bands, hop=self.hop, steady=self.steady)
         if self.centre:
             found -= found.mean(0)
-        return np.concatenate([found, voicing(samples, self.rate, hop=self.hop)], 1) if self.pitch else found
+        if not self.pitch:
+            return found
+        return np.concatenate([found, voicing(samples, self.rate, hop=self.hop, steady=self.steady)], 1)
 
     def _read(self, path: Path, *, labels: bool, skip_bad: bool) -> Found:
         read = {"text": self._text, "sound": self._sound, "series": self._series, "dna": self._dna}[self.kind]
@@ -185,7 +207,7 @@ def recognise(path: Path, options: ClassifyOptions, group: str | None) -> Readin
         aside=() if group is None else (group,),
         kmer=options.kmer,
         both_strands=options.both_strands,
-        centre=group is not None if options.centre is None else options.centre,
+        centre=options.bidirectional and group is not None if options.centre is None else options.centre,
     )
     said = _said(options)
     if is_folder(path):
@@ -306,8 +328,13 @@ def _arrays(path: Path) -> list[str]:
 def _with_sound(path: Path, reading: Reading, options: ClassifyOptions) -> Reading:
     """With the commonest sampling rate and the sizes of the features."""
     named = (file for file, _, _ in sound_files(path, reading, False, Problems(skip=True)))
-    rate = options.rate or _commonest_rate(named)
-    return replace(reading, rate=rate, bands=options.bands, hop=options.hop, pitch=options.pitch)
+    return replace(reading, rate=options.rate or _commonest_rate(named), **_hearing(options))
+
+
+def _hearing(options: ClassifyOptions) -> dict[str, Any]:
+    """What of the features of sound the options say; a run that reads forwards alone can do so while it arrives."""
+    steady = not options.bidirectional
+    return {"bands": options.bands, "hop": options.hop, "pitch": options.pitch, "steady": steady}
 
 
 def _commonest_rate(files: Iterable[Path]) -> int:

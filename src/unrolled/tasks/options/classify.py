@@ -38,7 +38,9 @@ class ClassifyOptions(SequenceOptions):
     hop: float = option(0.01, "seconds from one step of sound to the next")
     pitch: bool = option(True, "read with sound how voiced each step is, and its pitch from 60 to 500 Hz")
     centre: bool | None = option(
-        None, "take each sound's mean off each band, so that voices and rooms differ less; default: where --group is"
+        None,
+        "take each sound's mean off each band, so that voices and rooms differ less; default: where --group is, but "
+        "not with --no-bidirectional, which is for streams",
     )
     kmer: int = option(1, "letters of DNA that are read at once, at every place")
     both_strands: bool = option(False, "read DNA on both strands: learn from both, answer with the mean of both")

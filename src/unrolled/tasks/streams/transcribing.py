@@ -37,7 +37,7 @@ def transcribe_stream(model: TranscribeTask, choices: Mapping[str, Any]) -> Runn
     origin = Origin(model.task, model.identity, picked.to_json())
     groups = GroupStream(model.module.reduction, model.plan.inputs)
     network = StreamNetwork(lambda steps, _: steps, StageLayers(model), groups)
-    return Running(origin, SignalInput(model.signal, model.scaler), network, reader)
+    return Running(origin, SignalInput.of(model.signal, model.scaler), network, reader)
 
 
 def search_of(model: TranscribeTask, choices: TranscribeChoices) -> tuple[Search, str | None]:
