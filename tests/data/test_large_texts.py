@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -228,7 +229,7 @@ def test_the_same_text_elsewhere_is_the_same_for_a_run_that_goes_on(tmp_path: Pa
     assert a.fingerprint == b.fingerprint
 
 
-@pytest.mark.parametrize("harm", ["flip", "shorten", "remove", "json", "longer"])
+@pytest.mark.parametrize("harm", ["flip", "shorten", "remove", "json", "facts", "longer"])
 def test_a_damaged_entry_is_made_anew(tmp_path: Path, harm: str) -> None:
     path, cache = tmp_path / "a.txt", tmp_path / "cache"
     path.write_text(some_text(np.random.default_rng(5)), encoding="utf-8")
@@ -244,6 +245,10 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, harm: str) -> None:
         tokens.write_bytes(data + b"\0")
     elif harm == "remove":
         tokens.unlink()
+    elif harm == "facts":
+        entry = entries(cache)[0] / "entry.json"
+        entry.write_text(re.sub(r'"documents": \d+', '"documents": 7', entry.read_text()))
+        assert json.loads(entry.read_text())["content"]["facts"]["documents"] == 7
     else:
         (entries(cache)[0] / "entry.json").write_text("{")
     told: list[Progress] = []

@@ -293,17 +293,29 @@ def _good(path: Path, size: int, sums: list[int]) -> bool:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
+    """What `_write_json` wrote; None where it is not there or not what was written."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        head, _, content = path.read_bytes().partition(_CONTENT)
+        if head != _head(content[:-1]):
+            return None
+        found: dict[str, Any] = json.loads(content[:-1])
+    except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return found
+
+
+_CONTENT = b', "content": '
+
+
+def _head(content: bytes) -> bytes:
+    return b'{"crc32": %d' % zlib.crc32(content)
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
-        file.write(json.dumps(data).encode())
+        content = json.dumps(data).encode()
+        file.write(_head(content) + _CONTENT + content + b"}")
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
