@@ -6,6 +6,7 @@ import signal
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from unrolled.errors import UnrolledError
 
@@ -37,6 +38,14 @@ def check(read: Callable[[Path], object], path: Path) -> str:
             raise
         raise Broken(f"{type(error).__name__}: {error}", _where(error)) from error
     return "read"
+
+
+def either(reader: Callable[..., Any], *args: Any, **named: Any) -> None:
+    """Call a second reader of the same file, whose refusal is as good as an answer. Raises Broken."""
+    try:
+        reader(*args, **named)
+    except UnrolledError as error:
+        _check_sentence(error)
 
 
 def _check_sentence(error: UnrolledError) -> None:

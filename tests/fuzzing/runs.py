@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,8 +12,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import load, save
+
 from fuzzing import seeds
 from fuzzing.edits import edit_json
+from fuzzing.law import either
+from unrolled.errors import UnrolledError
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "language": {"hidden": 4, "embedding": 3, "batch_size": 2, "window": 4},
@@ -22,8 +28,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "forecast": {"hidden": 4, "horizon": 2},
     "translate": {"hidden": 4, "embedding": 3},
     "transcribe": {"hidden": 4},
+    "caption": {"hidden": 4, "embedding": 3, "size": 16, "channels": (8, 8), "blocks": 0},
 }
 _SUFFIX = {"language": ".txt", "tag": ".conll", "translate": ".tsv", "transcribe": ".jsonl"}
+# So many steps are taken by a training that goes on: enough to use all that was restored.
+_STEPS = 2
 TASKS_TRIED = tuple(_OPTIONS)
 
 
@@ -40,6 +49,9 @@ def _data(task: str) -> bytes:
             + b"\n"
             for k in range(24)
         ),
+        "caption": lambda: (
+            b"image,caption\n" + b"one.png,a dot\none.png,a blot\ntwo.png,two dots\ntwo.png,a line\n" * 6
+        ),
     }
     return made[task]()
 
@@ -55,13 +67,19 @@ def trained(task: str) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     file = folder / f"data{_SUFFIX.get(task, '.csv')}"
     file.write_bytes(_data(task))
+    for name, picture in zip(("one", "two"), seeds.picture("PNG")() * 2, strict=False):
+        (folder / f"{name}.png").write_bytes(picture)
     options = TASKS[task].options(**_OPTIONS[task])
     TASKS[task].train(options, Common(data=file, out=folder / "run", epochs=1, threads=1))
     return folder / "run"
 
 
 PARTS = ("config.json", "vocabulary.json", "weights.safetensors")
-CHECKPOINT = ("checkpoint.json", "checkpoint-N/state.json", "checkpoint-N/module.safetensors")
+CHECKPOINT = (
+    "checkpoint.json",
+    "checkpoint-N/state.json",
+    *(f"checkpoint-N/{name}.safetensors" for name in ("weights", "optimiser", "carry", "random", "best")),
+)
 
 
 def file_of(task: str, name: str) -> bytes:
@@ -84,7 +102,9 @@ def damage(task: str, names: tuple[str, ...] = PARTS) -> Callable[[bytes], bytes
 
 
 def edit_tensors(data: bytes, entropy: bytes) -> bytes:
-    """A safetensors file with a damaged description, or cut short."""
+    """A safetensors file with a damaged description, cut short, or with another tensor than there was."""
+    if len(entropy) % 3 == 1:
+        return _with_another(data, *entropy.ljust(2, b"\0")[:2])
     size = int.from_bytes(data[:8], "little")
     if len(entropy) % 3 == 2:
         return data[: len(data) * entropy[0] // 256]
@@ -92,13 +112,31 @@ def edit_tensors(data: bytes, entropy: bytes) -> bytes:
     return len(head).to_bytes(8, "little") + head + data[8 + size :]
 
 
+def _with_another(data: bytes, which: int, how: int) -> bytes:
+    named = load(data)
+    name = sorted(named)[which % len(named)]
+    tensor = named.pop(name)
+    flat = tensor.reshape(-1)
+    made = (
+        flat, flat[:-1], np.append(flat, flat[:1]), tensor[None], flat[:0], tensor.astype(np.float64),
+        tensor.astype(np.uint8), np.frombuffer(b"\xff" * tensor.nbytes, tensor.dtype).reshape(tensor.shape),
+    )  # fmt: skip
+    if how % 12 < len(made):
+        named[name] = made[how % 12]
+    elif how % 12 == len(made):
+        named[f"{name}.strange"] = tensor
+    return save({name: np.ascontiguousarray(array) for name, array in named.items()})
+
+
 def open_damaged(task: str) -> Callable[[Path], object]:
-    """Open the run with the file that `damage` made in place of its own."""
+    """Open the run with the file that `damage` made in place of its own, with torch and without."""
 
     def read(path: Path) -> object:
+        from unrolled import runtime
         from unrolled.tasks.run import open_run
 
         with _replaced(task, path) as run:
+            either(runtime.load, run, engine="numpy")
             return open_run(run)
 
     return read
@@ -114,11 +152,27 @@ def open_with_config(path: Path) -> object:
 
 
 def resume_damaged(path: Path) -> object:
-    """Read the checkpoint of a language run with a damaged file in it."""
-    from unrolled.train import Checkpoints
+    """Go on with a language run that has a damaged file in its checkpoint, which its checksums know nothing of."""
+    from unrolled.tasks import TASKS, Common
+    from unrolled.train import Observer, Step
 
+    class Enough(Observer):
+        def on_step(self, step: Step) -> None:
+            self.left -= 1
+            if not self.left:
+                raise UnrolledError("enough steps were taken")
+
+        left = _STEPS
+
+    shutil.rmtree(path.parent / "run-language", ignore_errors=True)
     with _replaced("language", path) as run:
-        return Checkpoints(run).load()
+        for sums in run.glob("checkpoint-*/SHA256SUMS"):
+            files = sorted(file for file in sums.parent.iterdir() if file != sums)
+            sums.write_text(
+                "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+            )
+        task = TASKS["language"]
+        return task.train(task.options(), Common(out=run, resume=True, epochs=2, threads=1), [Enough()])
 
 
 @contextlib.contextmanager
@@ -131,6 +185,7 @@ def _replaced(task: str, path: Path) -> Iterator[Path]:
     try:
         yield run
     finally:
+        place.parent.mkdir(exist_ok=True)  # a training that goes on removes old checkpoints
         place.write_bytes(kept)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from fuzzing import runs, seeds
 from fuzzing.edits import edit_json
+from fuzzing.law import either
 
 Make = Callable[[], list[bytes]]
 
@@ -90,21 +91,10 @@ def _pairs(header: bool) -> Callable[..., Any]:
 
         columns = PairColumns(header=header)
         if not skip_bad:
-            _either(read_sources, path, columns)
+            either(read_sources, path, columns)
         return read_pairs(path, columns, skip_bad=skip_bad)
 
     return read
-
-
-def _either(reader: Callable[..., Any], *args: Any) -> None:
-    """Call a second reader of the same file, whose refusal is as good as an answer."""
-    from unrolled.errors import UnrolledError
-
-    try:
-        reader(*args)
-    except UnrolledError as error:
-        if not str(error).isprintable():
-            raise
 
 
 def _series(**columns: Any) -> Callable[..., Any]:
@@ -138,7 +128,7 @@ def _recognised(path: Path) -> object:
     from unrolled.tasks.reading import recognise
 
     reading = recognise(path, ClassifyOptions(), None)
-    return reading.labelled(path), _either(reading.unlabelled, path)
+    return reading.labelled(path), either(reading.unlabelled, path)
 
 
 def _large(units: str) -> Callable[[Path], object]:
@@ -203,7 +193,7 @@ def _sound(path: Path) -> object:
     from unrolled.data.audio import log_mel, read_sound, sound_rate
     from unrolled.data.voicing import voicing
 
-    _either(sound_rate, path)
+    either(sound_rate, path)
     samples, rate = read_sound(path, 8000)
     return log_mel(samples[:8000], rate), voicing(samples[:8000], rate)
 

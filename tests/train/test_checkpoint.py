@@ -272,10 +272,64 @@ def test_a_file_of_another_network_is_refused(tmp_path, file, sentence):
         Trainer(Toy(), Source(), settings(), tmp_path).fit(resume=True)
 
 
-def test_a_position_that_is_not_one_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "name", "change", "sentence"),
+    [
+        ("optimiser", "exp_avg/output.bias", lambda t: t[1:], r"exp_avg of output.bias is \(6,\) of torch.float32"),
+        ("optimiser", "step/output.bias", lambda t: t[None], r"step of output.bias is \(1,\)"),
+        ("optimiser", "exp_avg_sq/output.bias", None, "averages of the optimiser are not step, exp_avg, exp_avg_sq of"),
+        ("random", "cpu", lambda t: t[:9], "the random state is none of torch's"),
+        ("random", "cpu", None, "it has no 'cpu'"),
+        ("carry", "0", lambda t: t[:-1], "a state of .* rows does not fit batches of"),
+        ("carry", "0", lambda t: t.double(), "a state of .* does not fit a network that carries"),
+        ("carry", "0", lambda t: t[0, 0], "a state of .* rows does not fit batches of"),
+        ("best", "output.bias", lambda t: t[1:], r"weight output.bias is \(6,\) in the checkpoint and \(7,\)"),
+    ],
+)
+def test_numbers_of_another_form_are_refused(tmp_path, file, name, change, sentence):
+    import safetensors.torch
+
+    interrupted_run(tmp_path)
+    path = tmp_path / "checkpoint-7" / f"{file}.safetensors"
+    named = safetensors.torch.load_file(path)
+    tensor = named.pop(name)
+    if change is not None:
+        named[name] = change(tensor).contiguous()
+    path.write_bytes(safetensors.torch.save(named))
+    seal(path.parent)
+    with pytest.raises(RunError, match=sentence):
+        Trainer(Toy(), Source(), settings(), tmp_path).fit(resume=True)
+
+
+def strange(entry: str, value: object):
+    return lambda state: state["position"].update({entry: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda state: state["position"].pop("stale") or state["position"].update(stall=0), "not describe a training"),
+        (strange("step", 2.5), "does not describe a training .step is 2.5.; start the run again elsewhere"),
+        (strange("index", -1), "index is -1"),
+        (strange("seconds", float("nan")), "seconds is nan"),
+        (strange("best_metrics", {"loss": "low"}), "best_metrics is "),
+        (strange("best_step", "x"), "best_step is 'x'"),
+        (strange("stopped", 3), "stopped is 3"),
+        (strange("plan", [1]), "does not describe a training"),
+        (lambda state: state["position"]["plan"].update(evaluate_every=0), "plan is "),
+        (lambda state: state.update(position=None), "does not describe a training"),
+        (lambda state: state.update(settings=0.5), "does not say how the run was started"),
+        (lambda state: state["settings"].update(metric="\ud800"), r"started with metric='\\ud800' and is resumed"),
+        (lambda state: state.update(version="\u2028"), r"has version '\\u2028' and this program"),
+    ],
+)
+def test_a_position_that_is_not_one_is_refused(tmp_path, change, sentence):
     interrupted_run(tmp_path)
     path = tmp_path / "checkpoint-7" / "state.json"
-    path.write_text(path.read_text().replace('"stale"', '"stall"'))
+    state = json.loads(path.read_text())
+    change(state)
+    path.write_text(json.dumps(state))
     seal(path.parent)
-    with pytest.raises(RunError, match="does not describe a training"):
+    with pytest.raises(RunError, match=sentence) as caught:
         Trainer(Toy(), Source(), settings(), tmp_path).fit(resume=True)
+    assert str(caught.value).isprintable()

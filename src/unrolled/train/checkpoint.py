@@ -16,6 +16,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from unrolled.data.problems import quoted
 from unrolled.errors import RunError
 
 POINTER = "checkpoint.json"
@@ -130,7 +131,7 @@ class Checkpoints:
                 raise _Damaged(f"{folder} is damaged (its checksums are other ones)")
             if version != VERSION:
                 raise RunError(
-                    f"{folder} has version {version} and this program reads version {VERSION}; "
+                    f"{folder} has version {quoted(version)} and this program reads version {VERSION}; "
                     "resume it with the program that wrote it"
                 )
             tensors = {path.stem: safetensors.torch.load_file(path) for path in sorted(folder.glob("*.safetensors"))}

@@ -226,5 +226,11 @@ def gathered(carry: Carry, world: World) -> list[Tensor]:
 
 
 def own_part(carry: Carry, whole: Sequence[Tensor], world: World) -> Carry:
-    """Inverse of `gathered`; `carry` has the types of the state."""
-    return fill(carry, [tensor[world.mine(len(tensor))].contiguous() for tensor in whole])
+    """Inverse of `gathered`; `carry` has the types and rows of the state. Raises ArgumentError where it has others."""
+    own = [tensor[world.mine(len(tensor))].contiguous() if tensor.ndim else tensor for tensor in whole]
+    for mine, like in zip(own, leaves(carry), strict=False):
+        if mine.shape[:1] != like.shape[:1]:
+            raise ArgumentError(
+                f"a state of {tuple(mine.shape)[:1]} rows does not fit batches of {len(like)} in each process"
+            )
+    return fill(carry, own)

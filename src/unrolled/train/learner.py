@@ -24,7 +24,7 @@ from unrolled.train.protocols import Objective
 from unrolled.train.randomness import all_random_states, own_random_state, random_state, restore_random_state
 from unrolled.train.settings import TrainSettings
 from unrolled.train.tree import Carry, detach, leaves
-from unrolled.train.weights import Average, named_weights, restore, snapshot
+from unrolled.train.weights import Average, copy_into, named_weights, restore, snapshot
 
 
 class Outcome(NamedTuple):
@@ -154,8 +154,7 @@ class Learner:
             self.precision.load(files["scale"])
         if "best" in files:
             self.best = snapshot(self.module)
-            for name, tensor in self.best.items():
-                tensor.copy_(files["best"][name])
+            copy_into(self.best, files["best"])
         own_random_state(files["random"], self.device, self.world, self.settings.seed)
 
     def _template(self, batch: Any) -> Carry:

@@ -110,7 +110,8 @@ class Trainer:
         try:
             self._learner.load(checkpoint.tensors, self._a_batch(position))
         except (KeyError, ArgumentError) as error:
-            raise RunError(f"{where} does not fit this run ({error}); start the run again in another folder") from error
+            why = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise RunError(f"{where} does not fit this run ({why}); start the run again in another folder") from error
 
     def _a_batch(self, position: Position) -> Any:
         """One of this process's own, of the epoch at hand; None where that is over."""

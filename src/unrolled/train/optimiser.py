@@ -48,12 +48,22 @@ def optimiser_tensors(optimiser: Optimizer, module: nn.Module) -> dict[str, Tens
 
 
 def restore_optimiser(optimiser: Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Inverse of `optimiser_tensors`; step counters stay where the optimiser wants them."""
+    """Inverse of `optimiser_tensors`; step counters stay where the optimiser wants them.
+
+    Raises KeyError for an unknown parameter, ArgumentError for averages that are not those of this optimiser.
+    """
     parameters = dict(module.named_parameters())
+    kinds = ("step", "exp_avg", "exp_avg_sq") if isinstance(optimiser, AdamW) else ("momentum_buffer",)
+    names = {key.partition("/")[2] for key in tensors}
+    if tensors.keys() != {f"{kind}/{name}" for kind in kinds for name in names}:
+        raise ArgumentError(f"the averages of the optimiser are not {', '.join(kinds)} of each weight")
     optimiser.state.clear()
     for key, value in tensors.items():
         kind, _, name = key.partition("/")
         parameter = parameters[name]
+        wanted = (torch.Size(), torch.float32) if kind == "step" else (parameter.shape, parameter.dtype)
+        if (value.shape, value.dtype) != wanted:
+            raise ArgumentError(f"{kind} of {name} is {tuple(value.shape)} of {value.dtype}")
         device = parameter.device if kind != "step" or optimiser.defaults["fused"] else "cpu"
         optimiser.state[parameter][kind] = value.to(device, copy=True)
 

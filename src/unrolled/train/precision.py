@@ -73,8 +73,10 @@ class Precision:
         }
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
-        """Inverse of `tensors`; raises KeyError where the factor is missing."""
+        """Inverse of `tensors`; raises KeyError where the factor is missing, ArgumentError where it is none."""
         if self.scaler is not None:
+            if any(saved[name].numel() != 1 for name in ("scale", "since")):
+                raise ArgumentError("the factor of the loss is not one number")
             state = self.scaler.state_dict()
             self.scaler.load_state_dict(
                 {**state, "scale": float(saved["scale"]), "_growth_tracker": int(saved["since"])}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unrolled.errors import ArgumentError
 from unrolled.train.distributed import World
 
 
@@ -66,7 +67,10 @@ def _mixed(*numbers: int) -> int:
 
 
 def restore_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Inverse of `random_state`; a generator that the saved run had not keeps its seed."""
-    torch.set_rng_state(state["cpu"])
+    """Inverse of `random_state`; a generator that the saved run had not keeps its seed. Raises ArgumentError."""
+    try:
+        torch.set_rng_state(state["cpu"])
+    except (RuntimeError, TypeError):
+        raise ArgumentError("the random state is none of torch's") from None
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)

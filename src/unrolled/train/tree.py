@@ -47,11 +47,13 @@ def fill(template: Carry, values: Iterable[Tensor]) -> Carry:
     """`values` in the nesting of `template`, on its devices.
 
     Only numbers come out of a checkpoint; the types come from the running program. Raises ArgumentError where the
-    number of tensors, or any dimension but the first (the batch), differs.
+    number of tensors, their type, or any dimension but the first (the batch), differs.
     """
     stock = list(values)
     wanted = list(leaves(template))
-    if len(stock) != len(wanted) or any(a.shape[1:] != b.shape[1:] for a, b in zip(stock, wanted, strict=True)):
+    if len(stock) != len(wanted) or any(
+        (a.shape[1:], a.dtype) != (b.shape[1:], b.dtype) for a, b in zip(stock, wanted, strict=True)
+    ):
         raise ArgumentError(
             f"a state of {_shapes(stock)} does not fit a network that carries {_shapes(wanted)}; "
             "use the network that it was saved with"

@@ -30,8 +30,12 @@ def snapshot(module: nn.Module, into: dict[str, Tensor] | None = None) -> dict[s
 
 def restore(module: nn.Module, saved: Mapping[str, Tensor]) -> None:
     """Puts a copy back into the same parameter objects; raises RunError where names or shapes differ."""
-    weights = named_weights(module)
-    for name in weights.keys() | saved.keys():
+    copy_into(named_weights(module), saved)
+
+
+def copy_into(weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Saved numbers into tensors that are there; raises RunError where names or shapes differ."""
+    for name in sorted(weights.keys() | saved.keys()):
         if name not in weights or name not in saved or weights[name].shape != saved[name].shape:
             have = tuple(saved[name].shape) if name in saved else "missing"
             want = tuple(weights[name].shape) if name in weights else "none"
@@ -62,9 +66,8 @@ class Average:
         torch._foreach_lerp_(list(self.tensors.values()), self._parameters, 1.0 - decay)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes the average out of a checkpoint; raises KeyError where a parameter is missing."""
-        for name, tensor in self.tensors.items():
-            tensor.copy_(tensors[name])
+        """Takes the average out of a checkpoint; raises RunError where names or shapes differ."""
+        copy_into(self.tensors, tensors)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
