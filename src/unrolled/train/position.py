@@ -59,7 +59,7 @@ def _right(found: Position) -> Iterator[tuple[str, bool]]:
     for name in ("best_step", "evaluated_at"):
         yield name, getattr(found, name) is None or _is_count(getattr(found, name))
     yield "seconds", _is_number(found.seconds) and 0 <= found.seconds < math.inf
-    metrics = found.best_metrics
+    metrics: object = found.best_metrics
     yield "best_metrics", isinstance(metrics, dict) and all(map(_is_number, metrics.values()))
     yield "stopped", found.stopped is None or isinstance(found.stopped, str)
     if plan is not None:
