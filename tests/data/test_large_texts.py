@@ -273,9 +273,10 @@ def test_a_killed_encoding_goes_on_and_ends_with_the_same_files(
     whole = opened(path, tmp_path / "whole", units)
     monkeypatch.setattr(building, "_SAVED_EACH", 0.0)
     monkeypatch.setattr(building, "_SAVING_SHARE", 0)
+    monkeypatch.setattr(building.Growing, "saving", False)
     monkeypatch.setattr(os, "fsync", lambda file: None)
     rng = np.random.default_rng(6)
-    kills = 0
+    kills = widened = 0
     real = building.Growing.save
 
     def save(self: building.Growing, state: dict[str, Any]) -> None:
@@ -287,7 +288,17 @@ def test_a_killed_encoding_goes_on_and_ends_with_the_same_files(
             self.append("tokens", np.zeros(1000, dtype=np.uint8))
             raise Killed
 
+    def widen(self: building.Growing, *args: Any) -> None:
+        real_widen(self, *args)
+        nonlocal kills, widened
+        widened += 1
+        if widened == 1:
+            kills += 1
+            raise Killed
+
+    real_widen = building.Growing.widen
     monkeypatch.setattr(building.Growing, "save", save)
+    monkeypatch.setattr(building.Growing, "widen", widen)
     while True:
         try:
             found = opened(path, tmp_path / "killed", units)

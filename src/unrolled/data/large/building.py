@@ -73,6 +73,7 @@ class _Building:
         self.marks: list[list[int]] = []
         self.codes: list[dict[str, int]] = [{} for _ in reading.columns]
         self.skipped = 0
+        self.widened = False
 
     def _coder(self) -> Coder:
         tabs = self.reading.units == "symbol" and not is_table(self.files.paths[0]) and _has_tab(self.files)
@@ -90,7 +91,8 @@ class _Building:
         for block in read_blocks(self.files, cut, self.problems, self.place):
             self._add(block)
             now = time.monotonic()
-            if now > save_at:
+            if self.widened or (now > save_at and not self.growing.saving):
+                self.widened = False
                 self.growing.save(self._state())
                 # A journal with millions of words takes a while, and so comes more seldom.
                 saved = time.monotonic()
@@ -147,6 +149,7 @@ class _Building:
         if needed.itemsize > self.dtype.itemsize:
             self.growing.widen(TOKENS, self.dtype, needed)
             self.dtype = needed
+            self.widened = True
 
     def _check_room(self) -> None:
         """Bytes are about the least that is written, a unit of text being one or more."""

@@ -17,7 +17,8 @@ import shutil
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -93,13 +94,15 @@ def _build(folder: Path, build: Callable[[Growing], dict[str, Any]]) -> None:
 
 
 class Growing:
-    """The files of an entry while it is built."""
+    """The files of an entry while it is built; a second thread waits for the disk when the journal is written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, IO[bytes]] = {}
         self._sums: dict[str, list[int]] = {}
         self._sizes: dict[str, int] = {}
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def journal(self) -> Journal | None:
         """What the last `save` kept, with the files cut back to what they were then; None for a fresh start."""
@@ -112,7 +115,7 @@ class Growing:
                     self._open(name, size, list(map(int, sums)))
                 state: Journal = found["state"]
                 return state
-        self.close()
+        self._let_go()
         for path in [*self._folder.glob("*.bin"), *self._folder.glob("*.json")]:
             path.unlink()
         self._files, self._sums, self._sizes = {}, {}, {}
@@ -137,9 +140,12 @@ class Growing:
         self._sizes[name] = place + len(data)
 
     def widen(self, name: str, before: npt.DTypeLike, after: npt.DTypeLike) -> None:
-        """All numbers of a file in a larger type."""
+        """All numbers of a file in a larger type; what is not saved afterwards begins anew after a kill."""
         if name not in self._files:
             return
+        self._written()
+        # It describes the file as it was.
+        (self._folder / _JOURNAL).unlink(missing_ok=True)
         old = self._files.pop(name)
         old.flush()
         os.ftruncate(old.fileno(), self._sizes[name])
@@ -154,21 +160,37 @@ class Growing:
         (self._folder / f"{wide}.bin").replace(path)
 
     def save(self, state: Journal) -> None:
-        """From here on a killed building goes on."""
+        """From here on a killed building goes on, as soon as the disk has it all."""
+        self._written()
+        files = {name: [self._sizes[name], self._sums[name]] for name in self._files}
+        content = json.dumps({"version": VERSION, "files": files, "state": state}).encode()
+        handles = []
         for file in self._files.values():
             file.flush()
-            os.fsync(file.fileno())
-        files = {name: [self._sizes[name], self._sums[name]] for name in self._files}
-        _write_json(self._folder / _JOURNAL, {"version": VERSION, "files": files, "state": state})
+            handles.append(os.dup(file.fileno()))
+        self._writing = self._writer.submit(_write_journal, handles, self._folder / _JOURNAL, content)
+
+    @property
+    def saving(self) -> bool:
+        """Whether the disk is still at work on the last `save`."""
+        return self._writing is not None and not self._writing.done()
+
+    def _written(self) -> None:
+        """Wait for the journal that is being written; raises the OSError of a disk that refused."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def finish(self, facts: dict[str, Any]) -> None:
         """The entry is whole."""
+        self._written()
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
         files = {name: [self._sizes[name], self._sums[name]] for name in self._files}
         self.close()
-        _write_json(self._folder / _WHOLE, {"version": VERSION, "files": files, "facts": facts})
+        content = json.dumps({"version": VERSION, "files": files, "facts": facts}).encode()
+        _write_json(self._folder / _WHOLE, content)
         (self._folder / _JOURNAL).unlink(missing_ok=True)
 
     def _open(self, name: str, size: int, sums: list[int]) -> None:
@@ -179,7 +201,11 @@ class Growing:
         self._files[name], self._sums[name], self._sizes[name] = file, sums, size
 
     def close(self) -> None:
-        """Let the files go."""
+        """Let the files go, once the journal is written."""
+        self._writer.shutdown()
+        self._let_go()
+
+    def _let_go(self) -> None:
         for file in self._files.values():
             file.close()
 
@@ -311,10 +337,20 @@ def _head(content: bytes) -> bytes:
     return b'{"crc32": %d' % zlib.crc32(content)
 
 
-def _write_json(path: Path, data: dict[str, Any]) -> None:
+def _write_journal(handles: Sequence[int], path: Path, content: bytes) -> None:
+    """What the journal tells of lies on the disk before the journal does."""
+    try:
+        for handle in handles:
+            os.fsync(handle)
+        _write_json(path, content)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _write_json(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
-        content = json.dumps(data).encode()
         file.write(_head(content) + _CONTENT + content + b"}")
         file.flush()
         os.fsync(file.fileno())
