@@ -42,11 +42,19 @@ def test_covariates_and_future_rows(tmp_path: Path, numbers: np.ndarray) -> None
     rows = [f"{day},{a},{b},{c}" for day, (a, b, c) in zip(DAYS, numbers, strict=True)]
     rows[-4:] = [f"{day},,{b},{c}" for day, (_, b, c) in zip(DAYS[-4:], numbers[-4:], strict=True)]
     path = write(tmp_path / "f.csv", "day,a,b,c", *rows)
-    history = read_histories(path, Layout(targets=("a",), past=("b",), known=("c",))).series[0]
+    layout = Layout(targets=("a",), past=("b",), known=("c",))
+    history = read_histories(path, layout).series[0]
     assert (len(history), history.ahead) == (16, 4)
     np.testing.assert_array_equal(history.targets[:, 0], numbers[:16, 0])
     np.testing.assert_array_equal(history.past[:, 0], numbers[:16, 1])
     np.testing.assert_array_equal(history.known[:, 0], numbers[:, 2])
+    blank = [f"{day},,,{c}" for day, (_, _, c) in zip(DAYS[-4:], numbers[-4:], strict=True)]
+    other = read_histories(write(tmp_path / "f.csv", "day,a,b,c", *rows[:-4], *blank), layout).series[0]
+    np.testing.assert_array_equal(other.past, history.past)
+    for bad, column in (("1,,2", "b"), ("1,2,", "c"), (",,", "c")):
+        path = write(tmp_path / "f.csv", "day,a,b,c", *rows[:15], f"{DAYS[15]},{bad}", *blank)
+        with pytest.raises(DataError, match=f"row 17: column '{column}' holds ''"):
+            read_histories(path, layout)
 
 
 def test_long_tables_may_mix_their_series(tmp_path: Path, numbers: np.ndarray) -> None:

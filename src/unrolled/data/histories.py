@@ -148,11 +148,14 @@ def _cells_of(cells: Sequence[str], table: Table, row: int) -> Exact:
 def _by_column(table: Table, layout: Layout, problems: Problems) -> Histories:
     layout, remarks = _filled(table, layout)
     times, good, digits = _times_of(table, layout, problems)
-    targets, blank, fine = _numbers(table, layout.targets, problems, blanks=True)
-    covariates, _, usable = _numbers(table, (*layout.past, *layout.known), problems)
+    blank: Flags = np.asarray(_blanks(table, layout.targets).all(1))
+    targets, fine = _numbers(table, layout.targets, problems, blank)
+    # Of a future step nothing but the known covariates has to be there.
+    past, seen = _numbers(table, layout.past, problems, blank)
+    known, usable = _numbers(table, layout.known, problems, np.zeros_like(blank))
     keys = [""] * len(table) if layout.series is None else table.column(layout.series)
     members: dict[str, list[int]] = {}
-    for place in np.flatnonzero(good & fine & usable).tolist():
+    for place in np.flatnonzero(good & fine & seen & usable).tolist():
         members.setdefault(keys[place], []).append(place)
     if times is not None:
         members = {key: _ascending(places, times, table, layout, problems) for key, places in members.items()}
@@ -166,7 +169,7 @@ def _by_column(table: Table, layout: Layout, problems: Problems) -> Histories:
         ends = _last_target(blank[places], table, rows, layout, problems)
         if ends == 0:
             continue
-        values = np.concatenate([targets[places], covariates[places]], 1)
+        values = np.concatenate([targets[places], past[places], known[places]], 1)
         values[ends:, : len(layout.targets)] = np.nan
         stamps = None if times is None else times[places]
         if step is not None and stamps is not None:
@@ -207,26 +210,25 @@ def _times_of(table: Table, layout: Layout, problems: Problems) -> tuple[Ids | N
     return parse_times(table.column(layout.time), layout.time, table.path, table.rows, problems)
 
 
-def _numbers(
-    table: Table, names: Sequence[str], problems: Problems, *, blanks: bool = False
-) -> tuple[Exact, Flags, Flags]:
-    """The columns (N, K); which rows (N,) are blank in all of them; which are numbers, or blank where they may be."""
+def _blanks(table: Table, names: Sequence[str]) -> Flags:
+    """Which cells of these columns hold nothing, (N, K)."""
+    cells = [[not cell.strip() for cell in table.column(name)] for name in names]
+    return np.array(cells, dtype=bool).reshape(len(names), len(table)).T
+
+
+def _numbers(table: Table, names: Sequence[str], problems: Problems, free: Flags) -> tuple[Exact, Flags]:
+    """The columns (N, K), and which rows (N,) hold numbers in all of them; cells of `free` rows may be blank, NaN."""
     numbers = np.empty((len(table), len(names)))
-    blank = np.ones(len(table), dtype=bool) if names else np.zeros(len(table), dtype=bool)
     for place, name in enumerate(names):
-        cells = table.column(name)
-        blank &= np.array([not cell.strip() for cell in cells])
-        numbers[:, place] = [as_number(cell) for cell in cells]
+        numbers[:, place] = [as_number(cell) for cell in table.column(name)]
     good = np.ones(len(table), dtype=bool)
-    usable = np.abs(numbers) <= _LARGEST
+    usable = (np.abs(numbers) <= _LARGEST) | (free[:, None] & _blanks(table, names))
     for row in np.flatnonzero(~usable.all(1)).tolist():
-        if blanks and blank[row]:
-            continue
         column = int(np.flatnonzero(~usable[row])[0])
         cell = table.records[row][table.position(names[column])]
         problems.report(not_a_number(names[column], cell, table.path, table.rows[row]))
         good[row] = False
-    return numbers, blank, good
+    return numbers, good
 
 
 def _ascending(places: list[int], times: Ids, table: Table, layout: Layout, problems: Problems) -> list[int]:
