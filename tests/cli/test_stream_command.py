@@ -135,3 +135,21 @@ def test_columns_are_found_by_their_names(
     model = types.SimpleNamespace(task=task, vocabulary=None, layout=types.SimpleNamespace(**layout))
     type_in(monkeypatch, text)
     assert [np.asarray(part).tolist() if np.ndim(part) == 1 else part for part in parts_of(model, "-")] == wanted
+
+
+def test_what_a_forecaster_needs_ahead_is_in_a_table_or_beside_the_rows(
+    tmp_path: Path, capsys: Captured, monkeypatch: Patch
+) -> None:
+    rows = [f"{k % 5},{int(k % 3 == 0)}" for k in range(60)]
+    data, plan, run = tmp_path / "sold.csv", tmp_path / "plan.csv", tmp_path / "run"
+    data.write_text("\n".join(["sold,promo", *rows]) + "\n")
+    plan.write_text("promo\n" + "".join(f"{int(k % 3 == 0)}\n" for k in range(62)))
+    words = ("--target", "sold", "--known", "promo", "--horizon", "2", "--context", "8", "--hidden", "4")
+    assert main(["train", "forecast", str(data), "--out", str(run), *words, "--epochs", "1", "--quiet"]) == 0
+    by_table = lines(capsys, run, data, "--ahead", plan)
+    assert by_table[-1]["steps"] == 60 and len(by_table) == 61
+    type_in(monkeypatch, json.dumps({"rows": [json.loads(f"[{row}]") for row in rows], "ahead": [[1], [0]]}))
+    assert lines(capsys, run)[-1]["forecast"] == by_table[-1]["forecast"]
+    assert "this run needs promo of the 2 steps after a part, and 0 are known; give" in complaint(capsys, run, data)
+    plan.write_text("promo\n1\nmany\n")
+    assert "plan.csv, row 3: column 'promo' holds 'many'" in complaint(capsys, run, data, "--ahead", plan)

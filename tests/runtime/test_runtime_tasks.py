@@ -183,8 +183,10 @@ def test_forecast(make: Make, options: dict[str, Any]) -> None:
         np.testing.assert_allclose(mine.values, other.values, atol=size)
         np.testing.assert_allclose(mine.quantiles, other.quantiles, atol=size)
         assert mine.times == other.times
-    rows, start = RNG.normal(size=(40, 1)) + 5, {"start": "2024-03-01"} if theirs.reading.calendar else {}
-    same_stream(theirs, ours, [rows[:30], rows[30:]], **start)
+    width = 1 + len(theirs.reading.layout.known)
+    rows, choices = RNG.normal(size=(40, width)) + 5, {"start": "2024-03-01"} if theirs.reading.calendar else {}
+    ahead: dict[str, Any] = {"ahead": RNG.normal(size=(50, 1))} if width > 1 else {}
+    same_stream(theirs, ours, [rows[:30], {"rows": rows[30:], **ahead} if ahead else rows[30:]], **choices, **ahead)
 
 
 def test_counts_have_the_same_centre_and_quantiles_of_the_same_distribution(make: Make) -> None:

@@ -34,6 +34,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaskModel[Any]
     numbers = np.sin(np.arange(len(days)) / 3) + 0.1 * RNG.normal(size=len(days))
     prices = "\n".join(f"{day},{number:.4f},{n}" for n, (day, number) in enumerate(zip(days, numbers, strict=True)))
     (folder / "prices.csv").write_text(f"date,close,volume\n{prices}\n")
+    planned = "\n".join(f"{n},{k % 7 == 0:d}" for k, n in enumerate(numbers.round(3)))
+    (folder / "planned.csv").write_text(f"sold,promo\n{planned}\n,1\n,0\n,0\n")
     series = "\n".join(f"s{k}," + ",".join(f"{x:.3f}" for x in RNG.normal(size=40) + k) for k in range(4))
     (folder / "many.csv").write_text("id," + ",".join(f"v{k}" for k in range(40)) + f"\n{series}\n")
     pairs = "\n".join(f"{a} {b}\t{b} {a}" for a in ("uno", "dos", "tres") for b in ("casa", "perro", "gato")) + "\n"
@@ -55,6 +57,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaskModel[Any]
     return {
         "prices": small("forecast", folder / "prices.csv", folder / "1", hidden=6, horizon=3, context=16,
                         target=("close",), past=("volume",)),
+        "planned": small("forecast", folder / "planned.csv", folder / "9", hidden=6, horizon=3, context=16,
+                         target=("sold",), known=("promo",)),
         "many": small("forecast", folder / "many.csv", folder / "2", hidden=6, horizon=3, context=16),
         "pairs": small("translate", folder / "pairs.tsv", folder / "3", hidden=8, embedding=6, units="word"),
         "rooms": small("tag", folder / "rooms.csv", folder / "4", hidden=6, causal=True, clock="when",
@@ -198,3 +202,20 @@ def test_a_forecast_that_goes_on(client: Client, models: Any) -> None:
     (whole,) = predictions(client, "prices", [dated])
     values = next(iter(last["forecast"].values()))["values"]
     np.testing.assert_allclose(values, whole["forecast"][0]["values"], rtol=1e-4)
+
+
+def test_a_forecast_with_what_is_known_ahead(client: Client, models: Any) -> None:
+    rows = [{"sold": float(day % 4), "promo": int(day % 7 == 0)} for day in range(20)]
+    ahead = [{"sold": None, "promo": n} for n in (1, 0, 0)]
+    (whole,) = predictions(client, "planned", [[*rows, *ahead]])
+    with client.socket("/models/planned/stream") as socket:
+        socket.recv(timeout=20)
+        lacking = ask(socket, {"push": rows})
+        assert (
+            "needs promo of the 3 steps after a part, and 0 are known" in lacking["error"] and lacking["status"] == 422
+        )
+        said = ask(socket, {"push": {"rows": rows[:15], "ahead": [[n["promo"]] for n in [*rows[15:], *ahead]]}})
+        assert said["step"] == 15
+        last = ask(socket, {"push": [[row["sold"], row["promo"]] for row in rows[15:]]})["answer"]
+        assert ask(socket, {"push": {"rows": [], "promo": 3}})["error"].startswith("The key 'promo' is not known")
+    np.testing.assert_allclose(last["forecast"]["sold"]["values"], whole["forecast"][0]["values"], rtol=1e-4)

@@ -48,6 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         "sums": small_model("regress", small_file("regress", folder)),
         "words": small_model("tag", small_file("tag", folder), causal=True),
         "sold": small_model("forecast", small_file("forecast", folder), target=("sold",)),
+        "planned": small_model("forecast", small_file("forecast", folder), target=("sold",), known=("open",)),
         "pens": small_model("transcribe", small_file("transcribe", folder), causal=True),
         "pairs": small_model("translate", small_file("translate", folder)),
         "views": small_model("caption", small_file("caption", folder)),
@@ -192,6 +193,19 @@ def test_a_forecast_with_its_bands(opened: Callable[..., Any]) -> None:
     assert view.locator("#answer svg .past").get_attribute("points").count(",") >= 3
     view.click("#answer summary")
     assert view.locator("#answer tbody tr").count() == 5
+
+
+def test_a_forecast_that_grows_with_its_rows(opened: Callable[..., Any]) -> None:
+    view = opened("planned")
+    rows = [f"2024-03-{day:02d}, {day % 7}, {day % 2}" for day in range(1, 13)]
+    table = "\n".join(["time, sold, open", *rows, *(f"2024-03-{day}, , 1" for day in range(13, 18))])
+    view.fill("textarea", table)
+    press(view, "Answer")
+    view.wait_for_selector("#answer svg polygon")
+    whole = view.locator("#answer tbody").text_content()
+    press(view, "Read step by step")
+    until(view, "document.querySelector('#answer .past')?.getAttribute('points').split(' ').length == 3")
+    until(view, f"document.querySelector('#answer tbody').textContent == {whole!r}")
 
 
 @pytest.mark.parametrize("touch", [False, True], ids=["desk", "phone"])

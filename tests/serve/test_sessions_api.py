@@ -105,6 +105,18 @@ def test_choices_of_a_stream(client: Client) -> None:
     assert len(client.post(f"/sessions/{name}/push", {"push": "re"}).json["answer"]["next"]) == 2
     for choices in ({"nexxt": 2}, {"state": "x"}, {"next": -1}, {"next": 10**9}, [1]):
         assert client.post("/models/story/sessions", {"choices": choices}).status == 422
+    with client.socket("/models/story/stream?next=2") as socket:
+        name = json.loads(socket.recv(timeout=20))["session"]
+        assert len(ask(socket, {"push": "re"})["answer"]["next"]) == 2
+    for query, words in (
+        ("next=many", "next is a text; give a whole number"),
+        ("next=-1", "next is -1; give a whole number from 0"),
+        ("nexxt=2", "'nexxt' is not known; 'next' can be given"),
+        (f"session={name}&next=2", "goes on with the choices it was opened with; leave all but session out"),
+    ):
+        with client.socket(f"/models/story/stream?{query}") as socket:
+            refused = json.loads(socket.recv(timeout=20))
+            assert words in refused["error"] and refused["status"] == 422
     # A state that was written by hand chooses no more than a request may.
     state = language().stream(next=5000).state()
     token = base64.b64encode(state).decode()

@@ -18,9 +18,9 @@ from unrolled.tasks.estimators.forecaster import _histories
 from unrolled.tasks.forecast import ForecastTask
 
 
-def whole(model: ForecastTask, y: Any, times: Any = None, past: Any = None) -> dict[str, Any]:
+def whole(model: ForecastTask, y: Any, times: Any = None, past: Any = None, known: Any = None) -> dict[str, Any]:
     """What `predict` says of the series, in the form of an answer."""
-    found = model.forecast(_histories(y, times, past, None))
+    found = model.forecast(_histories(y, times, past, known))
     levels = [f"{level:g}" for level in model.levels]
     told = {
         name: {"values": one.values.tolist(), "quantiles": dict(zip(levels, one.quantiles.T.tolist(), strict=True))}
@@ -72,6 +72,52 @@ def test_covariates_of_the_past_stand_behind_the_targets() -> None:
     model = forecaster(SERIES, past=past, joint=True)
     rows = np.concatenate([SERIES, past], 1)[:25]
     check_stream(model.stream, cuts(rows, [7]), whole(model, SERIES[:25], past=past[:25]))
+
+
+KNOWN = CHANCE.normal(size=(T + 9, 2)) * 30 + 1000
+
+
+@pytest.mark.parametrize("options", [{}, {"recursive": True, "segment": 1}, {"joint": True, "bidirectional": True}])
+@pytest.mark.parametrize("length", [3, 20])
+def test_what_is_known_ahead_comes_with_a_part_or_is_given_at_the_beginning(
+    options: dict[str, Any], length: int
+) -> None:
+    past = None if options.get("recursive") else CHANCE.normal(size=(T, 1))
+    model = forecaster(SERIES, times=HOURS, past=past, known=KNOWN[: T + 4], **options)
+    assert model.reading.calendar
+    columns = [SERIES, KNOWN[:T]] if past is None else [SERIES, past, KNOWN[:T]]
+    rows, seen = np.concatenate(columns, 1)[:length], None if past is None else past[:length]
+    expected = whole(model, SERIES[:length], HOURS[:length], seen, KNOWN[: length + 4])
+    ends = [1, 2, length]
+    parts = [{"rows": rows[a:b], "ahead": KNOWN[b : b + 4 + a]} for a, b in zip([0, 1, 2], ends, strict=True)]
+    later = [{"rows": rows[:1].tolist(), "ahead": KNOWN[1 : length + 5].tolist()}, *rows[1:]]
+    check_stream(model.stream, [parts, later], expected, start=START)
+    check_stream(model.stream, cuts(rows, [2]), expected, start=START, ahead=KNOWN)
+    stream = model.stream(start=START, ahead=KNOWN[:7])
+    stream.push(rows[:3])
+    with pytest.raises(ArgumentError, match="needs known 1, known 2 of the 4 steps after a part, and 3 are known"):
+        stream.push(rows[:1])
+    moved = model.stream(stream.state(), ahead=KNOWN[3:9])
+    assert near(moved.push({"rows": []}), stream.push({"rows": []}))
+    assert moved.push(rows[:2])["steps"] == 5
+
+
+def test_what_is_known_ahead_has_to_be_known() -> None:
+    model = forecaster(SERIES[:, 0], known=KNOWN[: T + 4])
+    stream = model.stream()
+    for part, sentence in (
+        ([[1e5, 1, 2]], "needs known 1, known 2 of the 4 steps after a part, and 0 are known; give {"),
+        ({"rows": [[1e5, 1, None]], "ahead": KNOWN[:4]}, "known 1, known 2: number 2 of row 1 of the part is nan"),
+        ({"rows": [[1e5, 1, 2]], "ahead": [[1, None]] * 4}, "ahead: number 2 of row 1 of the part is nan"),
+        ({"rows": [[1e5, 1, 2]], "ahead": [1, 2, 3]}, r"ahead: a part has the shape \(1, 3\), and this stream reads"),
+        ({"ahead": KNOWN[:4]}, "a part has the keys 'ahead'; give rows, and ahead where it is known"),
+        ({"rows": [[1e5, 1, 2]], "next": []}, "a part has the keys 'rows', 'next'; give rows, and ahead"),
+        ([[1e5, 1]], r"has the shape \(1, 2\), and this stream reads rows \(N, 3\)"),
+    ):
+        with pytest.raises(ArgumentError, match=sentence):
+            stream.push(part)
+        assert stream.steps == 0
+    assert stream.finish()["forecast"] is None
 
 
 def test_a_new_series_is_scaled_by_what_came_of_it() -> None:
@@ -128,8 +174,7 @@ def test_a_start_that_is_missing_or_no_time_is_refused(start: str | None, senten
 def test_what_a_stream_cannot_have_is_refused() -> None:
     with pytest.raises(ArgumentError, match="and this run was trained without times; leave it out"):
         forecaster(SERIES).stream(start="2024-01-01")
-    known = CHANCE.normal(size=(T + 4, 1))
-    with pytest.raises(ArgumentError, match="this run needs known ahead of time, which a stream has not"):
-        forecaster(SERIES, known=known).stream()
+    with pytest.raises(ArgumentError, match="ahead was given, and this run has no columns that are known ahead; leave"):
+        forecaster(SERIES).stream(ahead=[[1.0]])
     with pytest.raises(ArgumentError, match=r"has the shape \(1, 3\), and this stream reads rows \(N, 2\)"):
         forecaster(SERIES).stream().push([[1.0, 2.0, 3.0]])

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from unrolled.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from unrolled.data.arrays import Numbers
+    from unrolled.tasks.forecast import ForecastTask
     from unrolled.tasks.tag import TagTask
     from unrolled.tasks.transcribe import TranscribeTask
 
@@ -52,17 +54,33 @@ def _columns(model: Any) -> Sequence[str]:
     if model.task == "tag":
         return tuple(model.layout.features)
     if model.task == "forecast":
-        return (*model.reading.layout.targets, *model.reading.layout.past)
+        layout = model.reading.layout
+        return (*layout.targets, *layout.past, *layout.known)
     return tuple(model.reading.features) if model.task == "classify" else ()
 
 
-def _rows(lines: Iterable[str], wanted: Sequence[str], path: Path) -> Iterator[list[Any]]:
-    """Each line as one row: a JSON list, or cells with commas, whose names the first line may give."""
+def ahead_of(model: ForecastTask, path: Path) -> list[list[float]]:
+    """The columns of a table that a forecaster needs ahead. Raises DataError."""
+    from unrolled.data.table import read_table
+    from unrolled.data.targets import as_number, not_a_number
+
+    table = read_table(path)
+    columns = [table.column(name) for name in model.reading.layout.known]
+    found = [[as_number(cell) for cell in cells] for cells in zip(*columns, strict=True)]
+    for cells, row, *values in zip(found, table.rows, *columns, strict=True):
+        for name, cell, value in zip(model.reading.layout.known, cells, values, strict=True):
+            if not isfinite(cell):
+                raise not_a_number(name, value, path, row)
+    return found
+
+
+def _rows(lines: Iterable[str], wanted: Sequence[str], path: Path) -> Iterator[Any]:
+    """Each line as one row: JSON, or cells with commas, whose names the first line may give."""
     places: Sequence[int] | None = None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        if line.lstrip().startswith("["):
+        if line.lstrip().startswith(("[", "{")):
             yield _as_json(line, path, number)
             continue
         cells = [cell.strip() for cell in next(csv.reader([line]))]
@@ -102,12 +120,13 @@ def _number(cell: str) -> float | str | None:
         return ""
 
 
-def _as_json(line: str, path: Path, number: int) -> list[Any]:
+def _as_json(line: str, path: Path, number: int) -> Any:
+    """A list of rows; {"rows": rows, "ahead": rows} stays what it is."""
     try:
-        found: list[Any] = json.loads(line)
+        found: Any = json.loads(line)
     except (ValueError, RecursionError):
         raise DataError("the line is neither JSON nor cells; write [1.5, 2] or 1.5,2", path, number) from None
-    return found if found and isinstance(found[0], list) else [found]
+    return found if isinstance(found, dict) or (found and isinstance(found[0], list)) else [found]
 
 
 def _timed_rows(model: TagTask, lines: Iterable[str], source: str) -> Iterator[Any]:

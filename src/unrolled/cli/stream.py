@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from unrolled.cli.output import Flag, Output, as_json
-from unrolled.cli.parts import parts_of
+from unrolled.cli.parts import ahead_of, parts_of
 from unrolled.cli.runs import Run, open_as
 from unrolled.errors import DataError
 
@@ -45,12 +45,16 @@ class Choices:
     """forecast: the name of the series"""
     start: str | None = None
     """forecast: the time of the first row"""
+    ahead: Path | None = None
+    """forecast: table with the columns that are known ahead, a row a step from the first one that is read on"""
 
-    def given(self) -> dict[str, Any]:
-        """Those that were given, with the language model opened."""
+    def given(self, model: Any) -> dict[str, Any]:
+        """Those that were given, with the language model opened and what is ahead read."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         if self.language is not None:
             found["language"] = open_as(self.language, "help a transcription", "language")
+        if self.ahead is not None and model.task == "forecast":
+            found["ahead"] = ahead_of(model, self.ahead)
         return found
 
 
@@ -70,7 +74,7 @@ def stream(
     quarter of a second of 16-bit sound; a stroke as JSON [[x, y], ...]. The keys are those of model.stream().
     """
     model = open_as(run, "read a stream", "classify", "regress", "tag", "language", "forecast", "transcribe")
-    open_stream: Stream = model.stream(*_saved(state), **choices.given())
+    open_stream: Stream = model.stream(*_saved(state), **choices.given(model))
     answers: list[dict[str, Any]] = []
 
     def say(answer: dict[str, Any], *, final: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,7 +18,7 @@ from unrolled.runtime.model import Model, Run
 from unrolled.runtime.parts import Attention, Linear, relu
 from unrolled.runtime.recurrent import State
 from unrolled.runtime.weights import Array
-from unrolled.streams.forecast import ForecastChoices, Forecasts, ObservationInput
+from unrolled.streams.forecast import ForecastChoices, Forecasts
 from unrolled.streams.running import NoNetwork, Running, chosen
 from unrolled.tasks.forecast_answers import Forecast as Told
 from unrolled.tasks.forecast_answers import ForecastAnswers
@@ -223,5 +222,5 @@ class Forecast(ForecastAnswers, Model):
         def foretell(block: Block, centre: Numbers, unit: Numbers) -> tuple[Exact, Exact]:
             return self.network.forecast(Window.of(block, centre, unit), self.levels)
 
-        reader = Forecasts(window, foretell)
-        return Running(self.origin(asdict(picked)), ObservationInput(window.width), NoNetwork(), reader)
+        source = window.input(picked)
+        return Running(self.origin(picked.to_json()), source, NoNetwork(), Forecasts(window, source, foretell))

@@ -61,6 +61,21 @@ def choices_of(task: str, value: Any) -> Row:
     return _within(made, "choices", task, CHOICES)
 
 
+def written_choices(task: str, written: Mapping[str, str]) -> Row:
+    """The same from an address, where all values are texts. Raises Refusal (422)."""
+    kinds = CHOICES.get(task, {})
+    meant = {name: _meant(text, kinds[name][0]) if name in kinds else text for name, text in written.items()}
+    return choices_of(task, meant)
+
+
+def _meant(text: str, kind: type) -> Any:
+    """The number that a text is; another text stays one, and is refused for it."""
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
 def _within(value: Any, what: str, task: str, table: Mapping[str, Mapping[str, Range]]) -> Row:
     known = table.get(task, {})
     if value in (None, {}):

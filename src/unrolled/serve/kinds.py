@@ -192,12 +192,16 @@ def _forecast(model: ForecastTask) -> Intake:
     numbers = [round(10 + 0.5 * step, 1) for step in range(8)]
     example: Any = numbers
     if len(columns) > 1:
-        example = [{name: _cell_of(name, layout.time, step) for name in columns} for step in range(3)]
+        # What is known ahead has to be told of every step that is foretold.
+        coming = range(3, 3 + model.shape.horizon if layout.known else 3)
+        example = [{name: _cell_of(name, layout.time, step) for name in columns} for step in (*range(3), *coming)]
+        for row in example[3:]:
+            row |= dict.fromkeys((*layout.targets, *layout.past))
     return Intake("history", parse, read, TABLES, told, example)
 
 
 def _cell_of(name: str, time: str | None, step: int) -> Any:
-    return f"2026-01-{step + 1:02d}" if name == time else round(10 + 0.5 * step, 1)
+    return str(np.datetime64("2026-01-01") + step) if name == time else round(10 + 0.5 * step, 1)
 
 
 def _caption(model: CaptionTask) -> Intake:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from unrolled.data.arrays import Numbers
 from unrolled.serve import intake
 from unrolled.serve.intake import too_long
-from unrolled.serve.messages import kind_of
+from unrolled.serve.messages import as_object, kind_of
 from unrolled.serve.model import Served
 from unrolled.serve.refusal import Refusal
 
@@ -29,7 +30,7 @@ def part_of(served: Served, value: Any, most: int) -> Any:
     if kind == "sound":
         return _sized(intake.numbers(value, "the part"), most, rate=told["rate"])
     if kind == "history":
-        return _sized(_observations(told, value), most)
+        return _observations(told, value, most)
     if kind == "strokes":
         return _sized(intake.rows(3)(value, "the part").value, most)
     if served.intake.parse is None:
@@ -40,12 +41,23 @@ def part_of(served: Served, value: Any, most: int) -> Any:
     return _sized(served.intake.parse(value, "the part").value, most)
 
 
-def _observations(told: dict[str, Any], value: Any) -> Numbers:
-    """Rows of a series: the targets, then the columns of the past; null where one is not known."""
-    names = [*told["targets"], *told["past"]]
+def _observations(told: dict[str, Any], value: Any, most: int) -> Any:
+    """Rows of a series; where some columns are known ahead, also an object with these of the steps after the rows."""
+    names = [*told["targets"], *told["past"], *told["known"]]
+    if not told["known"] or not isinstance(value, dict):
+        return _sized(_named_rows(value, names, "the part"), most)
+    given = as_object(value, ("rows", "ahead"), ("rows",))
+    found = {"rows": _sized(_named_rows(given["rows"], names, "rows"), most)}
+    if given.get("ahead") is not None:
+        found["ahead"] = _sized(_named_rows(given["ahead"], told["known"], "ahead"), most)
+    return found
+
+
+def _named_rows(value: Any, names: Sequence[str], what: str) -> Numbers:
+    """Rows as lists of numbers or as objects with these names; null where a number is not known."""
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         value = [[row.get(name) for name in names] for row in value]
-    found: Numbers = intake.rows(len(names), missing=True)(value, "the part").value
+    found: Numbers = intake.rows(len(names), missing=True)(value, what).value
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from unrolled.serve.answers import written_choices
 from unrolled.serve.context import Context, context_of, key_of
 from unrolled.serve.guard import too_large
 from unrolled.serve.logs import event
@@ -30,7 +31,7 @@ async def stream(socket: WebSocket) -> None:
 
 @router.websocket("/models/{name}/stream")
 async def stream_of(name: str, socket: WebSocket) -> None:
-    """A session of a model; `?session=` goes on with one that was left."""
+    """A session of a model, with choices as in `?next=3`; `?session=` goes on with one that was left."""
     await _serve(socket, name)
 
 
@@ -72,9 +73,13 @@ async def _owner(socket: WebSocket, context: Context) -> str:
 
 
 async def _attached(socket: WebSocket, context: Context, name: str | None, owner: str) -> Session:
-    asked = socket.query_params.get("session")
+    given = dict(socket.query_params)
+    asked = given.pop("session", None)
     if asked is None:
-        session = await context.sessions.open(context.model(name), owner)
+        served = context.model(name)
+        session = await context.sessions.open(served, owner, choices=written_choices(served.model.task, given))
+    elif given:
+        raise Refusal(422, "A session goes on with the choices it was opened with; leave all but session out.")
     else:
         session = await context.sessions.find(asked, owner)
         if name is not None and session.served.name != name:

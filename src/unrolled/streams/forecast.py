@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from unrolled.data import Scaler
-from unrolled.data.arrays import Exact, Flags, Ids, Numbers
+from unrolled.data.arrays import Exact, Flags, Numbers
 from unrolled.data.timestamps import Step
 from unrolled.data.windows import Block, LineScale
-from unrolled.streams.numbers import exact_rows
+from unrolled.streams.observations import Moments, ObservationInput, Recent
 from unrolled.streams.protocol import Answer
-from unrolled.streams.saved import Kept, damaged
+from unrolled.streams.saved import Kept
 
 Foretell = Callable[[Block, Numbers, Numbers], tuple[Exact, Exact]]
 """Centres (K, H) and quantiles (K, H, L) of windows whose lines have these centres and units (K, 1)."""
@@ -22,19 +22,27 @@ Foretell = Callable[[Block, Numbers, Numbers], tuple[Exact, Exact]]
 
 @dataclass(frozen=True)
 class ForecastChoices:
-    """`series`: its name; `start`: the time of its first row, where the run has times."""
+    """`series`: its name; `start`: the time of its first row, where the run has times.
+
+    `ahead` (M, Q): the columns that are known ahead, from the first row on; see `ObservationInput`.
+    """
 
     series: str = ""
     start: str | int | None = None
+    ahead: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What a state holds: all but what is ahead, which is used up."""
+        return {"series": self.series, "start": self.start}
 
 
 @dataclass(frozen=True)
 class Window:
     """What a forecaster reads of one series.
 
-    `scales` of its targets, None where the series was not in the training data; `past` scales the further columns of a
-    row; `joint`: each target also reads the others; `counts`: quantiles are whole numbers. `start`: the time of the
-    first row.
+    `scales` of its targets, None where the series was not in the training data; `past` and `known` scale the further
+    columns of a row, of which `known_names` come last; `joint`: each target also reads the others; `counts`: quantiles
+    are whole numbers. `start`: the time of the first row.
     """
 
     context: int
@@ -43,6 +51,8 @@ class Window:
     targets: tuple[str, ...]
     scales: tuple[LineScale | None, ...]
     past: Scaler | None = None
+    known: Scaler | None = None
+    known_names: tuple[str, ...] = ()
     joint: bool = False
     counts: bool = False
     step: Step | None = None
@@ -51,116 +61,20 @@ class Window:
 
     @property
     def width(self) -> int:
-        """Numbers of a row: the targets, then the columns of the past."""
-        return len(self.targets) + (0 if self.past is None else len(self.past.mean))
+        """Numbers of a row: the targets, the columns of the past, those that are known ahead."""
+        return len(self.targets) + (0 if self.past is None else len(self.past.mean)) + len(self.known_names)
 
-
-class ObservationInput:
-    """Rows (N, K + P) of new observations, the targets first; None and NaN are not known."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-
-    def push(self, part: Any) -> Exact:
-        return exact_rows(part, self.width, missing=True)
-
-    def finish(self) -> Exact:
-        return np.zeros((0, self.width))
-
-    def save(self) -> Kept:
-        return Kept()
-
-    def load(self, kept: Kept) -> None:
-        """Nothing waits."""
-
-
-class Recent:
-    """The last rows (n, W), and of each column what lies before: its last known value and how far back that is."""
-
-    def __init__(self, width: int, most: int) -> None:
-        self.most = most
-        self.rows: Exact = np.zeros((0, width))
-        self.before: Exact = np.full(width, np.nan)
-        self.back: Ids = np.zeros(width, np.int64)
-
-    def take(self, rows: Exact) -> None:
-        """The next rows."""
-        whole = np.concatenate([self.rows, rows])
-        old, self.rows = whole[: -self.most], whole[-self.most :].copy()
-        known = ~np.isnan(old)
-        last = len(old) - 1 - known[::-1].argmax(0) if len(old) else self.back
-        some = known.any(0)
-        self.back = np.where(some, len(old) - last, self.back + len(old))
-        if len(old):
-            self.before = np.where(some, old[np.minimum(last, len(old) - 1), np.arange(old.shape[1])], self.before)
-
-    def bridged(self) -> Exact:
-        """The rows with each unknown value on the straight line between its neighbours; 0 where none is known."""
-        found = self.rows.copy()
-        for column, before, back in zip(found.T, self.before, self.back.tolist(), strict=True):
-            places = np.flatnonzero(~np.isnan(column))
-            values = column[places]
-            if not np.isnan(before):
-                places, values = np.concatenate([[-back], places]), np.concatenate([[before], values])
-            missing = np.flatnonzero(np.isnan(column))
-            column[missing] = np.interp(missing, places, values) if len(places) else 0.0
-        return found
-
-    def save(self) -> Kept:
-        return Kept(rows=self.rows, before=self.before, back=self.back)
-
-    def load(self, kept: Kept) -> None:
-        width = len(self.before)
-        self.rows = kept.array("rows", (None, width), np.float64, most=self.most)
-        self.before = kept.array("before", (width,), np.float64)
-        self.back = kept.array("back", (width,), np.int64)
-        if np.isinf(self.rows).any() or np.isinf(self.before).any() or (self.back < 0).any():
-            raise damaged("its rows are not finite")
-
-
-class Moments:
-    """Mean, deviation and extremes of columns as rows come, NaN left out (Welford 1962); see `LineScale.fit`."""
-
-    def __init__(self, width: int) -> None:
-        # Rows: how many, mean, sum of squared deviations, least, largest in size.
-        self.table: Exact = np.zeros((5, width))
-        self.table[3] = np.inf
-
-    def take(self, rows: Exact) -> None:
-        """The next rows (N, W)."""
-        known = ~np.isnan(rows)
-        count = known.sum(0)
-        mean = np.where(known, rows, 0).sum(0) / np.maximum(count, 1)
-        squares = (np.where(known, rows - mean, 0) ** 2).sum(0)
-        seen, old, spread, least, size = self.table
-        total = np.maximum(seen + count, 1)
-        apart = mean - old
-        self.table = np.stack(
-            [
-                seen + count,
-                old + apart * count / total,
-                spread + squares + apart**2 * seen * count / total,
-                np.minimum(least, np.where(known, rows, np.inf).min(0, initial=np.inf)),
-                np.maximum(size, np.where(known, np.abs(rows), 0).max(0, initial=0)),
-            ]
-        )
-
-    def scale(self, place: int, *, counts: bool) -> LineScale:
-        """What a column's values so far come to."""
-        count, mean, squares, least, size = self.table[:, place].tolist()
-        bound = 0.0 if least >= 0 else -np.inf
-        if counts:
-            return LineScale(0.0, mean if mean > 0 else 1.0, 0.0, 0.0)
-        spread = float(np.sqrt(squares / max(count, 1)))
-        flat = spread <= 1e-12 * max(size, float(np.finfo(np.float64).tiny))
-        return LineScale(mean, 1.0 if flat else spread, 0.0, bound)
+    def input(self, choices: ForecastChoices) -> ObservationInput:
+        """What reads its rows. Raises ArgumentError."""
+        return ObservationInput(self.width, self.known_names, self.horizon, choices.ahead)
 
 
 class Forecasts:
-    """What comes after the rows so far."""
+    """What comes after the rows so far, which `source` has read."""
 
-    def __init__(self, window: Window, foretell: Foretell) -> None:
+    def __init__(self, window: Window, source: ObservationInput, foretell: Foretell) -> None:
         self.window = window
+        self.source = source
         self.foretell = foretell
         self.recent = Recent(window.width, window.context)
         self.moments = Moments(len(window.targets))
@@ -173,7 +87,8 @@ class Forecasts:
 
     def answer(self, *, final: bool) -> Answer:
         window = self.window
-        if not (self.moments.table[0] > 0).all():
+        unknown = len(self.source.known) > 0 and len(self.source.ahead) < window.horizon
+        if unknown or not (self.moments.table[0] > 0).all():
             return {"forecast": None, "times": None}
         scales = [s or self.moments.scale(k, counts=window.counts) for k, s in enumerate(window.scales)]
         mean, unit = (np.array([[getattr(s, name)] for s in scales]) for name in ("mean", "scale"))
@@ -213,7 +128,8 @@ class Forecasts:
         standard = ((filled[:, :count] - mean.T) / unit.T).astype(np.float32)
         seen: Flags = ~np.isnan(rows[:, :count])[place] & real[:, None]
         past = self._past(filled, standard)[:, place]
-        known = np.broadcast_to(self._calendar(), (count, *self._calendar().shape))
+        ahead = np.concatenate([self._known(rows[place]), self._calendar()], 1)
+        known = np.broadcast_to(ahead, (count, *ahead.shape))
         nothing = np.zeros((count, window.horizon), np.float32)
         which = np.arange(count)
         return Block(
@@ -224,9 +140,17 @@ class Forecasts:
         """Covariates (K, n, P): the columns of the past, and of a joint forecast the other targets."""
         window, count = self.window, len(self.window.targets)
         own = np.empty((len(filled), 0), np.float32)
-        own = own if window.past is None else window.past.transform(filled[:, count:])
+        if window.past is not None:
+            own = window.past.transform(filled[:, count : count + len(window.past.mean)])
         others = [np.delete(standard, k, 1) if window.joint else standard[:, :0] for k in range(count)]
         return np.stack([np.concatenate([own, other], 1) for other in others])
+
+    def _known(self, context: Exact) -> Numbers:
+        """The columns that are known ahead, of the context (C, W) and of the horizon, (C + H, Q)."""
+        window, width = self.window, len(self.window.known_names)
+        if window.known is None:
+            return np.empty((window.context + window.horizon, 0), np.float32)
+        return window.known.transform(np.concatenate([context[:, -width:], self.source.ahead[: window.horizon]]))
 
     def _calendar(self) -> Numbers:
         """What the calendar says of the window and the horizon, (C + H, Q)."""

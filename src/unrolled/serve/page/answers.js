@@ -176,11 +176,12 @@ const STREAMED = {
       `log probability ${short(answer.log_probability)} nats; the redder, the more surprising`), make("h3", {}, "Next"), next(answer.next)];
   },
   forecast(answer, view, part) {
-    if (Array.isArray(part)) for (const row of part) view.keep(row);
+    for (const row of part?.rows ?? part ?? []) view.keep(row);
     const columns = view.model.input.targets ?? [];
-    return Object.entries(answer.forecast).flatMap(([target, one]) => {
+    return Object.entries(answer.forecast ?? {}).flatMap(([target, one]) => {
       const place = Math.max(0, columns.indexOf(target));
-      const history = view.seen.map((row) => (Array.isArray(row) ? row[place] : row)).filter((value) => typeof value === "number");
+      const value = (row) => (Array.isArray(row) ? row[place] : row?.[target] ?? row);
+      const history = view.seen.map(value).filter((one) => typeof one === "number");
       return coming(target, one, history, answer.times);
     });
   },

@@ -53,8 +53,9 @@ export async function predictFile(model, file, name = file.name) {
 
 /** A stream: parts go in one after the other, each is answered before the next is sent. */
 export class Stream {
-  constructor(model) {
+  constructor(model, choices) {
     const address = new URL(model.links.stream, location.href);
+    address.search = new URLSearchParams(choices);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(address);
     this.waiting = [];

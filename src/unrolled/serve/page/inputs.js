@@ -1,6 +1,6 @@
 // A panel for each kind of input. A panel tells `host` what to do:
 //   host.answer(inputs)   the answer to whole inputs        host.file(file)   to a file
-//   host.parts(parts, pause)   read parts one after the other, from the beginning
+//   host.parts(parts, pause, whole, choices)   read parts one after the other, from the beginning
 //   host.more(part)       the next part of what is being read   host.done()   nothing follows
 
 import { make } from "./dom.js";
@@ -90,16 +90,28 @@ function rows(model, host) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) whole((found) => host.answer([found]));
   });
   const buttons = [make("button", { class: "main", onclick: () => whole((found) => host.answer([found])) }, "Answer")];
-  // Streams of objects are not taken: their columns are read with the whole table.
-  if (model.streams && !named) {
+  const history = model.input.kind === "history";
+  // Streams of other objects are not taken: their columns are read with the whole table.
+  if (model.streams && (!named || history)) {
     const wide = (row) => [Array.isArray(row) ? row : [row]];
+    const slowly = named ? (found) => observed(model, found) : (found) => ({ parts: found.map(wide) });
     buttons.push(make("button", {
-      onclick: () => whole((found) => host.parts(found.map(wide), PAUSE, true)),
+      onclick: () => whole((found) => { const { parts, choices } = slowly(found); host.parts(parts, PAUSE, true, choices); }),
     }, "Read step by step"));
   }
   const what = columns.length ? `: ${columns.join(", ")}` : "";
   const hint = `A row a line${named ? ", the first names the columns" : ""}${what}. Ctrl+Enter answers.`;
   return make("div", {}, area, make("div", { class: "bar" }, ...buttons), make("p", { class: "muted" }, hint));
+}
+
+/** Rows with names as parts of a forecaster's stream; those at the end without a target say what is known ahead. */
+function observed(model, rows) {
+  const { targets, known, time } = model.input;
+  const seen = (row) => targets.some((name) => row[name] !== null);
+  const end = known.length ? rows.findLastIndex(seen) + 1 : rows.length;
+  const parts = rows.slice(0, end).map((row) => [row]);
+  if (known.length && end) parts[0] = { rows: parts[0], ahead: rows.slice(1) };
+  return { parts, choices: time ? { start: rows[0][time] } : {} };
 }
 
 const needsNames = (model) => {

@@ -62,10 +62,10 @@ class Desk {
   }
 
   /** Read parts from the beginning, with a pause after each; at the end say that nothing follows. */
-  parts(parts, pause, whole = false) {
+  parts(parts, pause, whole = false, choices = {}) {
     this.reset();
     const turn = this.turn;
-    this.stream = new Stream(this.model);
+    this.stream = new Stream(this.model, choices);
     return this.attempt(async () => {
       for (const part of parts) {
         await this.push(part);
@@ -108,7 +108,9 @@ class Desk {
     if (typeof part === "string") return kind === "words" ? part.trim() : part;
     if (kind === "sound") return "♪";
     if (kind === "strokes") return "✎";
-    return part.flat(Infinity).slice(0, 2).join(" ");
+    const targets = this.model.input.targets ?? [];
+    const cells = (row) => (row?.constructor === Object ? targets.map((name) => row[name]) : row);
+    return (part.rows ?? part).map(cells).flat(Infinity).slice(0, 2).join(" ");
   }
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from unrolled.data.arrays import Exact, Numbers
 from unrolled.data.timestamps import Step, as_time
 from unrolled.data.windows import Block
 from unrolled.errors import ArgumentError
-from unrolled.streams.forecast import ForecastChoices, Forecasts, ObservationInput, Window
+from unrolled.streams.forecast import ForecastChoices, Forecasts, Window
 from unrolled.streams.running import NoNetwork, Origin, Running, chosen
 
 if TYPE_CHECKING:
@@ -38,17 +37,13 @@ def forecast_stream(model: ForecastTask, choices: Mapping[str, Any]) -> Running:
         centres, quantiles = (part.cpu().numpy().astype(np.float64) for part in found)
         return centres, quantiles
 
-    origin = Origin(model.task, model.identity, asdict(picked))
-    return Running(origin, ObservationInput(window.width), NoNetwork(), Forecasts(window, foretell))
+    source = window.input(picked)
+    origin = Origin(model.task, model.identity, picked.to_json())
+    return Running(origin, source, NoNetwork(), Forecasts(window, source, foretell))
 
 
 def window_of(reading: Reading, shape: ForecastShape, levels: tuple[float, ...], choices: ForecastChoices) -> Window:
     """What the forecaster reads of the series that the choices name. Raises ArgumentError."""
-    if reading.known is not None:
-        needed = ", ".join(reading.layout.known)
-        raise ArgumentError(
-            f"this run needs {needed} ahead of time, which a stream has not; use predict with a file that has them"
-        )
     start = _start(reading.step, choices.start)
     if reading.calendar and start is None:
         raise ArgumentError("this run reads the calendar; give start='2024-03-31 18:00', the time of the first row")
@@ -60,6 +55,8 @@ def window_of(reading: Reading, shape: ForecastShape, levels: tuple[float, ...],
         names,
         tuple(reading.scales.get(f"{choices.series}/{name}") for name in names),
         reading.past,
+        reading.known,
+        reading.layout.known,
         reading.joint,
         reading.counts,
         reading.step,
