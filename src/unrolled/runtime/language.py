@@ -192,5 +192,5 @@ class UnitNetwork(StreamNetwork):
             return super().read(steps)
         self.count += 1
         layers: RuntimeLayers = self.layers
-        found: Array = self.logits(layers.stepper.row(int(steps[0])))[None]
+        found: Array = self.logits(layers.stepper.row(steps.item()))[None]
         return found

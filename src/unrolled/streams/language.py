@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,22 +62,23 @@ class Surprise:
     def __init__(self, units: Units, count: int, logits: Numbers) -> None:
         self.units = units
         self.count = count
+        self.ones = np.ones_like(logits)
         self._await(logits)
         self.nats = 0.0
-        self.last: list[int] = []
+        self.last: deque[int] = deque(maxlen=_JOINING)
         self.read: list[Answer] = []
-        self.names: dict[int, str] = {}
+        self.names = _Names(units)
         # As `complete` lists them: no reserved unit but an end that was learnt.
         self.hidden = {k for k in range(units.vocabulary.first) if not (units.ends and k == units.border)}
 
     def take(self, steps: Ids, outputs: Numbers) -> None:
         read = steps.tolist()
-        for unit, after in zip(read, outputs, strict=True):
+        for place, unit in enumerate(read):
             cost = self.total - self.logits.item(unit)
             self.nats += cost
-            self.read.append({"unit": self._name(unit), "surprise": cost})
-            self._await(after)
-        self.last = [*self.last, *read[-_JOINING:]][-_JOINING:]
+            self.read.append({"unit": self.names[unit], "surprise": cost})
+            self._await(outputs[place])
+        self.last.extend(read)
 
     def end(self) -> None:
         """The text ends here, which costs something where ends were learnt."""
@@ -88,33 +90,46 @@ class Surprise:
         return {"units": read, "log_probability": -self.nats, "next": self._next()}
 
     def save(self) -> Kept:
-        return Kept(logits=self.logits, nats=np.array([self.nats]), last=np.array(self.last, np.int64))
+        return Kept(logits=self.logits, nats=np.array([self.nats]), last=np.array([*self.last], np.int64))
 
     def load(self, kept: Kept) -> None:
         self._await(kept.finite("logits", self.logits.shape))
         self.nats = float(kept.array("nats", (1,), np.float64)[0])
-        self.last = self.units.vocabulary.checked(kept.array("last", (None,), np.int64, most=_JOINING)).tolist()
+        last = self.units.vocabulary.checked(kept.array("last", (None,), np.int64, most=_JOINING))
+        self.last = deque(last.tolist(), _JOINING)
 
     def _await(self, logits: Numbers) -> None:
         """These are the scores of the next unit."""
         self.logits = logits
-        self.total = _log_sum(logits)
+        # log sum_k exp(l_k), by the quickest of NumPy's ways for a single row.
+        highest = logits.item(logits.argmax())
+        self.total = math.log(np.exp(logits - highest).dot(self.ones)) + highest
 
     def _next(self) -> list[Answer]:
         if not self.count:
             return []
-        logits, total = self.logits, self.total
-        # The hidden ones are so few that they may be among the best and are passed over then.
-        most = min(self.count + len(self.hidden), len(logits))
-        best = logits.argpartition(-most)[-most:]
-        ranked = sorted(zip(logits[best].tolist(), best.tolist(), strict=True), reverse=True)
-        shares = [(unit, math.exp(score - total)) for score, unit in ranked if unit not in self.hidden]
-        return [{"unit": self._name(unit), "probability": p} for unit, p in shares[: self.count] if p > 0]
+        logits, total, hidden, names = self.logits, self.total, self.hidden, self.names
+        # The hidden ones are so few that they may be among the best, and are passed over then.
+        most = min(self.count + len(hidden), len(logits))
+        best = logits.argpartition(-most)[-most:].tolist()
+        ranked = sorted([(logits.item(unit), unit) for unit in best if unit not in hidden], reverse=True)
+        return [
+            {"unit": names[unit], "probability": p}
+            for score, unit in ranked[: self.count]
+            if (p := math.exp(score - total)) > 0
+        ]
 
-    def _name(self, unit: int) -> str:
-        if unit not in self.names:
-            self.names[unit] = self.units.name(unit)
-        return self.names[unit]
+
+class _Names(dict[int, str]):
+    """What units are called, looked up when they first come."""
+
+    def __init__(self, units: Units) -> None:
+        super().__init__()
+        self.units = units
+
+    def __missing__(self, unit: int) -> str:
+        name = self[unit] = self.units.name(unit)
+        return name
 
 
 class LanguageStream(Running):
@@ -170,9 +185,3 @@ class LanguageStream(Running):
                 yield rest
 
         return pieces(logits)
-
-
-def _log_sum(logits: Numbers) -> float:
-    """The logarithm of sum_k exp(l_k)."""
-    highest = np.maximum.reduce(logits)
-    return math.log(np.add.reduce(np.exp(logits - highest))) + float(highest)
