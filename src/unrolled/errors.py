@@ -17,7 +17,12 @@ from pathlib import Path
 
 
 class UnrolledError(Exception):
-    """Anything that a user can put right; the command line prints its sentence and exits with 1."""
+    """Anything that a user can put right; the command line prints its sentence and exits with 1.
+
+    `everywhere`: every process of one training raises it, so that the first alone has to say it.
+    """
+
+    everywhere = False
 
 
 class CellError(UnrolledError):

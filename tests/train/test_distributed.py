@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         small_file(task, found)
     (found / "there").mkdir()
     (found / "there" / "file").write_text("x")
+    (found / "other.txt").write_text("another text. " * 40)
     path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT)]
     done = subprocess.run(
@@ -82,6 +84,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "classify:two-classify:8",
             "language:parts:3",
             "classify:there:1",
+            "language:cached:12",
+            "language:gone:1",
+            "language:other:1",
+            "language:broken:1",
         ],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"},
         capture_output=True,
@@ -127,8 +133,33 @@ def test_a_checkpoint_of_two_goes_on_with_one(folder: Path) -> None:
 
 
 def test_what_goes_wrong_in_the_first_is_said_by_all(folder: Path) -> None:
-    said = [(folder / f"error-{rank}.txt").read_text() for rank in (0, 1)]
+    said = [(folder / f"error-there-{rank}.txt").read_text() for rank in (0, 1)]
     assert "is there and not empty" in said[0] and said[0] == said[1]
+
+
+def test_two_processes_encode_once_and_read_their_shares(folder: Path) -> None:
+    assert len([path for path in (folder / "cache").iterdir() if path.is_dir()]) == 1
+    same(folder / "cached", folder / "two-language", 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gone", r"process 1 of 2: .*gone.txt: there is no such file"),
+        ("other", "process 1 has read other data than the first; give all of them the same files"),
+    ],
+)
+def test_what_goes_wrong_in_another_is_said_by_all(name: str, sentence: str, folder: Path) -> None:
+    said = [(folder / f"error-{name}-{rank}.txt").read_text() for rank in (0, 1)]
+    assert re.match(sentence, said[0]) and said[0] == said[1]
+    assert not (folder / name).exists()
+
+
+def test_a_process_that_fails_on_the_way_ends_all(folder: Path) -> None:
+    first, second = ((folder / f"error-broken-{rank}.txt").read_text() for rank in (0, 1))
+    # the second says what it found; the first, that it is alone
+    assert second == "a.txt, row 7: this row is bad (False)"
+    assert first.startswith("another process of this training has ended or cannot be reached") and "True" in first
 
 
 def test_a_run_folder_must_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

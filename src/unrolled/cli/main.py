@@ -59,19 +59,19 @@ def _run(arguments: list[str]) -> int:
     except (CycloptsError, UsageError) as fault:
         return _complain(_sentence(fault), USAGE)
     except UnrolledError as fault:
-        return _complain(_sentence(fault), AT_FAULT)
+        return _complain(_sentence(fault), AT_FAULT, alone=not fault.everywhere)
     except KeyboardInterrupt as stop:
         return _complain(_sentence(stop) if str(stop) else "Interrupted.", getattr(stop, "code", INTERRUPTED))
     except BrokenPipeError:
         raise
     except OSError as fault:
-        return _complain(_sentence_of_system(fault), AT_FAULT)
+        return _complain(_sentence_of_system(fault), AT_FAULT, alone=True)
     except Exception as fault:  # a user is shown a sentence, a developer asks for the traceback
         if os.environ.get("UNROLLED_TRACEBACK"):
             raise
         kind = type(fault).__name__
         return _complain(f"This is a fault of unrolled itself ({kind}: {fault}): please report it with the traceback "
-                         "that UNROLLED_TRACEBACK=1 shows.", AT_FAULT)  # fmt: skip
+                         "that UNROLLED_TRACEBACK=1 shows.", AT_FAULT, alone=True)  # fmt: skip
     return DONE
 
 
@@ -85,7 +85,10 @@ def _sentence_of_system(fault: OSError) -> str:
     return f"{where}{fault.strerror or fault}."
 
 
-def _complain(sentence: str, code: int) -> int:
+def _complain(sentence: str, code: int, *, alone: bool = False) -> int:
+    """`alone`: of several processes that train together this one may be the only one that knows."""
     if not silent():
         print(f"unrolled: {sentence}", file=sys.stderr)
+    elif alone:
+        print(f"unrolled: process {os.environ['RANK']}: {sentence}", file=sys.stderr)
     return code

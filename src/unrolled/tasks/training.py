@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from torch import nn
 
 from unrolled.cell import Program
 from unrolled.data.large import Progress, progress_to
-from unrolled.errors import ArgumentError, RunError, TrainingError
+from unrolled.errors import ArgumentError, DataError, RunError, TrainingError
 from unrolled.layers import blame
 from unrolled.tasks.curve import draw_curve
 from unrolled.tasks.events import Encoding, Note, Started
@@ -126,12 +126,31 @@ def train_run(
 ) -> RunResult:
     """`Task.train`."""
     with joined(common.device) as world:
-        if launched() and common.out is None:
-            raise ArgumentError("several processes need a run folder that all of them know; give --out RUN")
+        world.said(lambda: _check_out(common))
         quiet: Notify = notify if world.first else lambda event: None
         if common.resume or (restarted() and common.out is not None and (common.out / CONFIG).exists()):
             return _resume(task, options, replace(common, resume=True), observers, quiet, world)
         return _start(task, options, common, observers, quiet, command, world)
+
+
+def _check_out(common: Common) -> None:
+    if launched() and common.out is None:
+        raise ArgumentError("several processes need a run folder that all of them know; give --out RUN")
+    if common.out is None and common.resume:
+        raise ArgumentError("resume needs the run to go on with; give --out RUN")
+    if common.out is not None and not common.resume and not restarted():
+        check_free(common.out)
+
+
+class _Ready(NamedTuple):
+    """All that a training needs, with the second in which it began."""
+
+    model: TaskModel[Any]
+    parts: Parts[Any]
+    source: BatchSource
+    settings: TrainSettings
+    config: Config
+    started: float
 
 
 def _start(
@@ -143,33 +162,43 @@ def _start(
     command: str,
     world: World,
 ) -> RunResult:
-    started = time.perf_counter()
-    check_counts(options)
-    out = common.out
-    if out is not None and not restarted():
-        world.said(lambda: check_free(out))
-    with _encoding(notify) as told:
-        parts = task.model.read(data_of(task, common), options, common)
-        settled = task.model.settle(options, parts)
-        model = build(task, parts, settled, common, notify)
-        source = model.source(parts.train, settled, common.seed)
-    if told:
-        started = time.perf_counter()  # a limit of time is for training, not for what is done once for all trainings
-    settings = settings_of(model, len(source), settled, common)
-    tell_known(model, parts, source, common, notify)
-    config = describe(model, parts, options, common, command)
+    def prepared() -> _Ready:
+        started = time.perf_counter()
+        check_counts(options)
+        with _encoding(notify) as told:
+            parts = task.model.read(data_of(task, common), options, common)
+            settled = task.model.settle(options, parts)
+            model = build(task, parts, settled, common, notify)
+            source = model.source(parts.train, settled, common.seed)
+        if told:
+            started = time.perf_counter()  # a limit of time is for training, not for what is done once for all
+        settings = settings_of(model, len(source), settled, common)
+        tell_known(model, parts, source, common, notify)
+        return _Ready(model, parts, source, settings, describe(model, parts, options, common, command), started)
+
+    ready = world.together(prepared)
 
     def begun() -> Path:
         run = common.out if restarted() and common.out is not None else create_folder(common.out, task.name)
-        if model.vocabulary is not None:
-            write_json(run / VOCABULARY, model.vocabulary.to_json())
-        write_config(run, config)
+        if ready.model.vocabulary is not None:
+            write_json(run / VOCABULARY, ready.model.vocabulary.to_json())
+        write_config(run, ready.config)
         return run
 
+    _check_alike(world, ready.config)
     run = world.said(begun)
     notify(Started(str(run)))
-    trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify, world)
-    return _finish(trainer, model, parts, run, notify, resume=False)
+    return _finish(_trainer(ready, run, observers, notify, world), ready, run, notify, resume=False)
+
+
+def _check_alike(world: World, config: Config) -> None:
+    """Raises DataError where another process of this training has read other data."""
+    data = world.each({name: part for name, part in config.data.items() if isinstance(part, dict)})
+    other = next((rank for rank, found in enumerate(data) if found != data[0]), None)
+    if other is not None:
+        error = DataError(f"process {other} has read other data than the first; give all of them the same files")
+        error.everywhere = True
+        raise error
 
 
 @contextlib.contextmanager
@@ -209,31 +238,20 @@ def save_run(run: Path, model: TaskModel[Any], config: Config, rows: list[dict[s
     draw_curve(run, model.metric)
 
 
-def _trainer(
-    model: TaskModel[Any],
-    parts: Parts[Any],
-    source: BatchSource,
-    settings: TrainSettings,
-    run: Path,
-    config: Config,
-    observers: Sequence[Observer],
-    started: float | None,
-    notify: Notify,
-    world: World,
-) -> Trainer:
+def _trainer(ready: _Ready, run: Path, observers: Sequence[Observer], notify: Notify, world: World) -> Trainer:
     watching: Sequence[Observer] = ()
     if world.first:
         events = (TensorBoardWriter(run / EVENTS),) if tensorboard_installed() else ()
-        watching = (_PlanWriter(run, config), MetricsFile(run / METRICS), *events, _Remarks(notify), *observers)
-    objective = _Objective(model, parts)
-    return Trainer(objective, source, settings, run, watching, started=started, blame=blame, world=world)
+        watching = (_PlanWriter(run, ready.config), MetricsFile(run / METRICS), *events, _Remarks(notify), *observers)
+    objective = _Objective(ready.model, ready.parts)
+    return Trainer(
+        objective, ready.source, ready.settings, run, watching, started=ready.started, blame=blame, world=world
+    )
 
 
-def _finish(
-    trainer: Trainer, model: TaskModel[Any], parts: Parts[Any], run: Path, notify: Notify, *, resume: bool
-) -> RunResult:
+def _finish(trainer: Trainer, ready: _Ready, run: Path, notify: Notify, *, resume: bool) -> RunResult:
     """Train; write the best weights, also of a training that was stopped; measure them."""
-    world = trainer.world
+    world, model, parts = trainer.world, ready.model, ready.parts
     try:
         training = trainer.fit(resume=resume)
     except (KeyboardInterrupt, TrainingError):
@@ -281,10 +299,18 @@ def _resume(
     task: Task, options: NetworkOptions, common: Common, observers: Sequence[Observer], notify: Notify, world: World
 ) -> RunResult:
     """Go on with the run in `common.out` as if it had never stopped."""
+    run = common.out or Path()
+
+    def reopened() -> _Ready:
+        return _reopened(task, options, common, run, notify)
+
+    ready = world.together(reopened)
+    notify(Started(str(run)))
+    return _finish(_trainer(ready, run, observers, notify, world), ready, run, notify, resume=True)
+
+
+def _reopened(task: Task, options: NetworkOptions, common: Common, run: Path, notify: Notify) -> _Ready:
     started = time.perf_counter()
-    if common.out is None:
-        raise ArgumentError("resume needs the run to go on with; give --out RUN")
-    run = common.out
     config = read_config(run)
     if config.task != task.name:
         raise RunError(f"{run} is a run of the task {config.task}; resume it with `unrolled train {config.task}`")
@@ -306,9 +332,7 @@ def _resume(
         started = time.perf_counter()
     settings = settings_of(model, len(source), options, common)
     config = replace(config, common=plain(replace(common, resume=False)))
-    notify(Started(str(run)))
-    trainer = _trainer(model, parts, source, settings, run, config, observers, started, notify, world)
-    return _finish(trainer, model, parts, run, notify, resume=True)
+    return _Ready(model, parts, source, settings, config, started)
 
 
 def _merged(run: Path, kind: type[O], saved: dict[str, Any], given: O, free: tuple[str, ...]) -> O:

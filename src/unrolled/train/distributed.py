@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from unrolled.errors import ArgumentError
+from unrolled.errors import ArgumentError, RunError, TrainingError, UnrolledError
 from unrolled.train.protocols import BatchSource, LossOutput, Objective
 from unrolled.train.tree import Carry, fill, leaves
 
@@ -41,16 +41,23 @@ class World:
         """What the first process finds, on all of them; where it fails, it fails everywhere with the same error."""
         if self.size == 1:
             return say()
-        found: list[Any] = [None, None]
-        if self.first:
-            try:
-                found[0] = say()
-            except Exception as error:  # noqa: BLE001 - the others would wait for ever; it is raised below
-                found[1] = error
+        found: list[Any] = list(_tried(say)) if self.first else [None, None]
         dist.broadcast_object_list(found)
         if found[1] is not None:
-            raise found[1]
+            raise _everywhere(found[1])
         return cast("T", found[0])
+
+    def together(self, do: Callable[[], T]) -> T:
+        """What each process finds for itself; where one fails, all fail with its error, none waits for it for ever."""
+        if self.size == 1:
+            return do()
+        found, own = _tried(do)
+        errors = self.each(own)
+        for rank, error in enumerate(errors):
+            if error is not None:
+                said = error if rank == 0 else RunError(f"process {rank} of {self.size}: {error}")
+                raise _everywhere(said) from own
+        return cast("T", found)
 
     def total(self, *values: float) -> list[float]:
         """Each value summed over all processes."""
@@ -104,6 +111,19 @@ class World:
 ALONE = World()
 
 
+def _tried(do: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return do(), None
+    except Exception as error:  # noqa: BLE001 - the others would wait for ever; it is raised once they know
+        return None, error
+
+
+def _everywhere(error: Exception) -> Exception:
+    if isinstance(error, UnrolledError):
+        error.everywhere = True
+    return error
+
+
 def _device() -> torch.device:
     """Where the numbers must be that processes exchange."""
     return torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
@@ -121,7 +141,10 @@ def restarted() -> bool:
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[World]:
-    """The processes that `torchrun` started, for the length of the block; alone where there are no others."""
+    """The processes that `torchrun` started, for the length of the block; alone where there are no others.
+
+    Raises TrainingError where the connection to another one is lost.
+    """
     if not launched() or dist.is_initialized():
         yield World(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else ALONE
         return
@@ -133,6 +156,14 @@ def joined(device: str = "auto") -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size())
         # Who ends first would take the others' connections away.
         dist.barrier()
+    except RuntimeError as error:
+        # A name that torch gives to some of these errors only.
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error) and "NCCL" not in str(error):
+            raise
+        lost = TrainingError(
+            "another process of this training has ended or cannot be reached; go on with all of them by --resume"
+        )
+        raise _everywhere(lost) from error
     finally:
         dist.destroy_process_group()
 

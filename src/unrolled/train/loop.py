@@ -75,7 +75,7 @@ class Trainer:
         purpose = 1 if self.world.first else _FURTHER + self.world.rank
         device = self._learner.device
         with thread_count(settings.threads), seeded(settings.seed, purpose, device), Interrupt() as interrupt:
-            self._open(resume)
+            self.world.together(lambda: self._open(resume))
             stopped: Stopped = "failed"
             try:
                 self._begin()
@@ -303,10 +303,12 @@ class Trainer:
         kept = position.best_step if position.best_step is not None else position.step
         clip = "clip the gradient (clip=1.0)" if settings.clip is None else f"clip harder than {settings.clip:g}"
         before = f" after {position.bad_in_a_row} such steps in a row" if position.bad_in_a_row else ""
-        return TrainingError(
+        found = TrainingError(
             f"step {position.step + 1}: {error.what} ({error.where}){before} and the weights of step {kept} are kept; "
             f"lower the learning rate (now {settings.learning_rate:g}), {clip} or look for extreme values in the data"
         )
+        found.everywhere = True
+        return found
 
     def _interrupted(self) -> str:
         step = self._position.step
