@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from unrolled.errors import ArgumentError, DataError, RunError, TrainingError
+from unrolled.errors import ArgumentError, DataError, RunError, TrainingError, UsageError
 from unrolled.tasks import TASKS, ClassifyOptions, open_run
 from unrolled.train import Evaluation, Interrupted, Observer, Plan, Start, Step
 from unrolled.tune import TuneCommon
@@ -93,6 +93,14 @@ def test_trials_are_runs_and_the_best_is_named(moods: Path, tmp_path: Path) -> N
     assert [(one.options, one.value) for one in again.records()] == [(one.options, one.value) for one in records]
     other = tune(TASK, small(), common(moods, tmp_path / "c", seed=1, trials=2))
     assert other.records()[1].options != records[1].options
+
+
+def test_torchrun_is_refused(moods: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    with pytest.raises(UsageError, match="start the same `unrolled tune` several times, without torchrun"):
+        tune(TASK, small(), common(moods, tmp_path / "study"))
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_study_goes_on_and_is_not_mixed_with_another(moods: Path, tmp_path: Path) -> None:

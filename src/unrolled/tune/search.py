@@ -24,6 +24,7 @@ from unrolled.tasks.events import Event
 from unrolled.tasks.folder import CONFIG, create_folder, options_of, plain, plain_value, write_json
 from unrolled.tasks.options import changed, check_counts
 from unrolled.train import Interrupted
+from unrolled.train.distributed import launched
 from unrolled.train.settings import RISING
 from unrolled.tune.options import TuneCommon
 from unrolled.tune.reporter import PARTS, Pruned, Reporter
@@ -138,6 +139,11 @@ def _check(task: Task, options: NetworkOptions, common: TuneCommon) -> None:
         raise UsageError("--resume needs the study to go on with; give --out STUDY.")
     if common.data is None and not common.resume:
         raise UsageError(f"unrolled tune {task.name} needs a file or a folder to train on, or --resume --out STUDY.")
+    if launched():
+        raise UsageError(
+            "trials are not divided between processes, as batches are; start the same `unrolled tune` several times, "
+            "without torchrun, and they share its trials."
+        )
     check_counts(options)
     if common.search is not None:
         for dimension in parse_space(common.search, task.name, task.options):
