@@ -5,14 +5,15 @@ What the nodes compute is written here as cells, because a cell is recognised by
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any
 
-from unrolled.cell import ACTIVATIONS, Cell, Program, correspondence, state, trace, vector
+from unrolled.cell import Cell, Program, correspondence, state, trace
 from unrolled.cell.layouts import LAYOUTS
+from unrolled.export.weights.activated import ActivatedGRU, ActivatedLSTM, ActivatedRNN, Activation
 
 # Ours -> ONNX's name with the numbers that it takes, alpha and beta. Not softplus, which ONNX Runtime's nodes overflow.
 _ACTIVATIONS: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
@@ -28,97 +29,35 @@ _ACTIVATIONS: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
 
 
 @dataclass(frozen=True)
-class _Pattern(Cell):
-    f: str = "sigmoid"
-    g: str = "tanh"
-    h: str = "tanh"
+class _GRUDifference(Cell):
+    """The form in which torch's kernels compute a GRU."""
 
-    def functions(self) -> tuple[Any, Any, Any]:
-        return ACTIVATIONS[self.f], ACTIVATIONS[self.g], ACTIVATIONS[self.h]
-
-
-class _RNN(_Pattern):
-    gates = ("h",)
-    state = state(h="output")
-
-    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
-        h = ACTIVATIONS[self.f](x.h + u.h)
-        return h, self.next(h=h)
-
-
-class _GRU(_Pattern):
+    f: Activation
+    g: Activation
     gates = ("z", "r", "n")
     state = state(h="output")
 
     def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
-        f, g, _ = self.functions()
-        z, r = f(x.z + u.z), f(x.r + u.r)
-        h = self.mixed(z, g(x.n + self.reset(r, u, s)), s)
+        z, r = self.f(x.z + u.z), self.f(x.r + u.r)
+        n = self.g(x.n + r * u.n)
+        h = n + z * (s.h - n)
         return h, self.next(h=h)
 
-    def reset(self, r: Any, u: Any, s: Any) -> Any:
-        return r * u.n
 
-    def mixed(self, z: Any, n: Any, s: Any) -> Any:
-        return (1 - z) * n + z * s.h
+@dataclass(frozen=True)
+class _CoupledToForget(Cell):
+    """The input gate is 1 - f, which is a sigmoid too: that of the forget gate's sum with its sign turned."""
 
-
-class _GRUDifference(_GRU):
-    """The same in the form that torch's kernels compute."""
-
-    def mixed(self, z: Any, n: Any, s: Any) -> Any:
-        return n + z * (s.h - n)
-
-
-class _GRUBefore(_GRU):
-    def reset(self, r: Any, u: Any, s: Any) -> Any:
-        return u("n", r * s.h)
-
-
-class _LSTM(_Pattern):
-    gates: ClassVar[tuple[str, ...]] = ("i", "o", "f", "g")
+    f: Activation
+    g: Activation
+    h: Activation
+    gates = ("i", "o", "g")
     state = state(h="output", c="hidden")
 
     def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
-        f, g, h = self.functions()
-        c = f(x.f + u.f) * s.c + f(x.i + u.i) * g(x.g + u.g)
-        y = f(x.o + u.o) * h(c)
-        return y, self.next(h=y, c=c)
-
-
-class _Peephole(_LSTM):
-    vectors = {"i": vector(), "o": vector(), "f": vector()}
-
-    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
-        f, g, h = self.functions()
-        c = f(x.f + u.f + p.f * s.c) * s.c + f(x.i + u.i + p.i * s.c) * g(x.g + u.g)
-        y = f(x.o + u.o + p.o * c) * h(c)
-        return y, self.next(h=y, c=c)
-
-
-class _Coupled(_LSTM):
-    """`input_forget`: the forget gate is 1 - i."""
-
-    gates = ("i", "o", "g")
-
-    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
-        f, g, h = self.functions()
-        i = f(x.i + u.i)
-        c = (1 - i) * s.c + i * g(x.g + u.g)
-        y = f(x.o + u.o) * h(c)
-        return y, self.next(h=y, c=c)
-
-
-class _CoupledToForget(_LSTM):
-    """The input gate is 1 - f, which is a sigmoid too: that of the forget gate's sum with its sign turned."""
-
-    gates = ("i", "o", "g")
-
-    def update(self, x: Any, u: Any, s: Any, p: Any) -> tuple[Any, Any]:
-        f, g, h = self.functions()
-        kept = f(x.i + u.i)
-        c = kept * s.c + (1 - kept) * g(x.g + u.g)
-        y = f(x.o + u.o) * h(c)
+        kept = self.f(x.i + u.i)
+        c = kept * s.c + (1 - kept) * self.g(x.g + u.g)
+        y = self.f(x.o + u.o) * self.h(c)
         return y, self.next(h=y, c=c)
 
 
@@ -144,15 +83,16 @@ class Native:
         return ", ".join([self.kind, *unusual, *(["peepholes"] if self.peepholes else [])])
 
 
-_KINDS: tuple[tuple[str, type[_Pattern], int, dict[str, Any]], ...] = (
-    ("RNN", _RNN, 1, {}),
-    ("GRU", _GRU, 2, {"linear_before_reset": 1}),
-    ("GRU", _GRUDifference, 2, {"linear_before_reset": 1}),
-    ("GRU", _GRUBefore, 2, {}),
-    ("LSTM", _LSTM, 3, {}),
-    ("LSTM", _Peephole, 3, {}),
-    ("LSTM", _Coupled, 3, {"input_forget": 1}),
-    ("LSTM", _CoupledToForget, 3, {"input_forget": 1}),
+# The node, how many activations it has, the cell of these, the node's attributes.
+_KINDS: tuple[tuple[str, int, Callable[..., Cell], dict[str, Any]], ...] = (
+    ("RNN", 1, ActivatedRNN, {}),
+    ("GRU", 2, ActivatedGRU, {"linear_before_reset": 1}),
+    ("GRU", 2, _GRUDifference, {"linear_before_reset": 1}),
+    ("GRU", 2, partial(ActivatedGRU, reset_after=False), {}),
+    ("LSTM", 3, ActivatedLSTM, {}),
+    ("LSTM", 3, partial(ActivatedLSTM, peepholes=True), {}),
+    ("LSTM", 3, partial(ActivatedLSTM, coupled=True), {"input_forget": 1}),
+    ("LSTM", 3, _CoupledToForget, {"input_forget": 1}),
 )
 
 
@@ -161,18 +101,21 @@ def native(program: Program) -> Native | None:
     """The node that computes this program in evaluation, or None where it takes a Scan."""
     if program.noise or program.projects or program.heads > 1:
         return None
-    for kind, pattern, count, attributes in _KINDS:
+    for kind, count, cell, attributes in _KINDS:
         for names in _candidates(program, count):
-            found = correspondence(program, trace(pattern(*names)))
+            pattern = trace(cell(*map(Activation, names)))
+            found = correspondence(program, pattern)
             # 1 - f(a) is f(-a) for a sigmoid alone.
-            if found is not None and (pattern is not _CoupledToForget or names[0] == "sigmoid"):
-                chosen = dict(zip(pattern.gates, found.gates, strict=True))
+            if found is not None and (cell is not _CoupledToForget or names[0] == "sigmoid"):
+                layout = LAYOUTS["onnx", kind]
+                gates = dict(zip(pattern.gates, found.gates, strict=True))
+                peepholes = dict(zip(pattern.vectors, found.vectors, strict=True))
                 return Native(
                     kind,
-                    tuple(chosen.get(gate) for gate in LAYOUTS["onnx", kind].gates),
+                    tuple(gates.get(gate) for gate in layout.gates),
                     found.state,
-                    found.vectors,
-                    frozenset({chosen["i"]}) if pattern is _CoupledToForget else frozenset(),
+                    tuple(peepholes[f"peep_{gate}"] for gate in layout.peepholes if peepholes),
+                    frozenset({gates["i"]}) if cell is _CoupledToForget else frozenset(),
                     {**attributes, **_activation_attributes(names)},
                 )
     return None
@@ -188,7 +131,9 @@ def _candidates(program: Program, count: int) -> Iterator[tuple[str, ...]]:
 @lru_cache(maxsize=32)
 def _operations(activation: str) -> frozenset[str]:
     leaves = {"gate", "state", "product", "constant"}
-    return frozenset(n.operation for n in trace(_RNN(activation)).nodes if n.operation not in leaves)
+    return frozenset(
+        n.operation for n in trace(ActivatedRNN(Activation(activation))).nodes if n.operation not in leaves
+    )
 
 
 def _activation_attributes(names: tuple[str, ...]) -> dict[str, Any]:
