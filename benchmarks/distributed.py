@@ -20,16 +20,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from reporting import Claim, Table, data_folder, parse, parser, report
+from reporting import RESULTS, Claim, Table, data_folder, parse, parser, report
 from safetensors.torch import load_file
 
 KILLS, QUICK_KILLS = 20, 1
-CHARACTERS, QUICK_CHARACTERS = 60_000, 3_000
+CHARACTERS, QUICK_CHARACTERS = 60_000, 12_000
 SHARED: dict[str, object] = {"threads": 1, "batch-size": 32, "checkpoint-every": "5steps"}
 TASKS: dict[str, dict[str, object]] = {
     "language": SHARED | {"hidden": 64, "window": 16, "epochs": 1},
@@ -47,7 +48,7 @@ TASKS: dict[str, dict[str, object]] = {
 }
 SCALED: dict[str, object] = {"threads": 1, "batch-size": 64, "hidden": 512, "window": 128, "epochs": 1}
 # Steps that a speed is taken from, after the first measurement, which holds the compilation.
-STEPS = 100
+STEPS = 50
 
 
 def make(folder: Path) -> None:
@@ -57,7 +58,7 @@ def make(folder: Path) -> None:
     chance = random.Random(3)
     words = chance.choices(("to", "be", "or", "not", "that", "is", "the"), k=2 * QUICK_CHARACTERS)
     (folder / "language" / "shakespeare.txt").write_text(" ".join(words), encoding="utf-8")
-    rows = [f"{''.join(chance.choices('abcdef', k=6))},{chance.choice('xy')}" for _ in range(200)]
+    rows = [f"{''.join(chance.choices('abcdef', k=6))},{chance.choice('xy')}" for _ in range(800)]
     (folder / "classify" / "names.csv").write_text("\n".join(["name,language", *rows]), encoding="utf-8")
 
 
@@ -127,59 +128,106 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.perf_counter()
     found = parser("Two processes train together.")
     found.add_argument("--kills", type=int, default=KILLS, help="how many in all")
+    found.add_argument("--part", choices=PARTS, help="only this; the rest of the result stays what it was")
     options = parse(found, arguments)
-    kills = QUICK_KILLS if options.quick else options.kills
+    claims, rows = ({}, {}) if options.part is None else before(options.results or RESULTS)
     with data_folder(options.quick, make) as data:
         folder = data if options.quick else Path(tempfile.gettempdir()) / "unrolled-distributed"
         folder.mkdir(exist_ok=True)
-        claims, rows = measured(data, folder, options, kills)
-    table = Table(("what", "value"), tuple(rows))
-    return report("distributed", options, claims, table=table, begin=begin, remarks=str(__doc__))
+        work = Work(data, folder, options)
+        for name, measure in PARTS.items():
+            if options.part in (None, name):
+                new_claims, new_rows = measure(work)
+                claims |= {claim.what: claim for claim in new_claims}
+                rows |= dict(new_rows)
+    table = Table(("what", "value"), tuple(rows.items()))
+    return report("distributed", options, list(claims.values()), table=table, begin=begin, remarks=str(__doc__))
 
 
-def measured(
-    data: Path, folder: Path, options: argparse.Namespace, kills: int
-) -> tuple[list[Claim], list[tuple[str, Any]]]:
-    """The claims and what lies behind them."""
-    whole = (data / "language" / "shakespeare.txt").read_text(encoding="utf-8")
-    text = folder / "text.txt"
-    text.write_text(whole[: QUICK_CHARACTERS if options.quick else CHARACTERS], encoding="utf-8")
-    claims: list[Claim] = []
-    rows: list[tuple[str, Any]] = []
-    files = {"language": text, "classify": data / "classify" / "names.csv"}
-    began = time.monotonic()
+def before(results: Path) -> tuple[dict[str, Claim], dict[str, Any]]:
+    """What an earlier run has found."""
+    path = results / "distributed.json"
+    if not path.exists():
+        return {}, {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    old = (Claim(one["what"], one["value"], one["target"], one["most"]) for one in found["claims"])
+    return {claim.what: claim for claim in old}, dict(found["table"]["rows"])
+
+
+@dataclass
+class Work:
+    """Where the data lies, where the runs go, and what was asked for."""
+
+    data: Path
+    folder: Path
+    options: argparse.Namespace
+
+    @property
+    def whole(self) -> str:
+        """All of the text."""
+        return (self.data / "language" / "shakespeare.txt").read_text(encoding="utf-8")
+
+    def files(self) -> dict[str, Path]:
+        """The file of each task, that of the language model cut short."""
+        text = self.folder / "text.txt"
+        text.write_text(self.whole[: QUICK_CHARACTERS if self.options.quick else CHARACTERS], encoding="utf-8")
+        return {"language": text, "classify": self.data / "classify" / "names.csv"}
+
+
+Found = tuple[list[Claim], list[tuple[str, Any]]]
+
+
+def compared(work: Work) -> Found:
+    """The losses of two processes beside those of one."""
+    claims = []
     for task, own in TASKS.items():
         for processes in (2, 1):
-            train(task, files[task], folder / f"{task}-{processes}", own, processes)
-        one, two = (losses(folder / f"{task}-{processes}") for processes in (1, 2))
+            train(task, work.files()[task], work.folder / f"{task}-{processes}", own, processes)
+        one, two = (losses(work.folder / f"{task}-{processes}") for processes in (1, 2))
         worst = max(abs(a - b) / abs(a) for a, b in zip(one, two, strict=True))
         claims.append(
             Claim(f"{task}: largest relative difference of {len(one)} mean losses of 10 steps", worst, 1e-5, True)
         )
-    latest = (time.monotonic() - began) / 2
+    return claims, []
+
+
+def disturbed(work: Work) -> Found:
+    """Trainings one of whose two processes is killed, beside one that is left alone."""
+    text, alone = work.files()["language"], work.folder / "alone"
+    began = time.monotonic()
+    train("language", text, alone, TASKS["language"], 2)
+    latest = time.monotonic() - began
+    kills = QUICK_KILLS if work.options.quick else work.options.kills
     chance, spent = random.Random(1), 0
     equal: list[bool] = []
     while spent < kills:
-        run = folder / f"killed-{len(equal)}"
+        run = work.folder / f"killed-{len(equal)}"
         spent += killed(text, run, chance, kills - spent, max(4.0, latest / 2))
-        equal.append(same(folder / "language-2", run))
+        equal.append(same(alone, run))
         print(f"distributed: {spent} kills, weights equal: {equal}", flush=True)
-    claims += [
+    claims = [
         Claim("kills of one of two processes", spent, kills),
         Claim("trainings that ended with other weights than the one left alone", equal.count(False), 0, True),
     ]
-    if not options.quick:
-        big = folder / "all.txt"
-        big.write_text(whole[: STEPS * 64 * 128], encoding="utf-8")
-        speeds: dict[int, list[float]] = {1: [], 2: []}
-        for _ in range(2):
-            for processes, seen in speeds.items():
-                train("language", big, folder / "speed", SCALED, processes)
-                seen.append(speed(folder / "speed"))
-        rows += [(f"targets a second, {processes} processes", round(max(seen))) for processes, seen in speeds.items()]
-        rows.append(("times as fast with two", round(max(speeds[2]) / max(speeds[1]), 2)))
-    rows.append(("trainings with kills", len(equal)))
-    return claims, rows
+    return claims, [("trainings with kills", len(equal))]
+
+
+def scaled(work: Work) -> Found:
+    """The speed of two processes beside that of one, in turn; for a machine with nothing else to do."""
+    if work.options.quick:
+        return [], []
+    big = work.folder / "all.txt"
+    big.write_text(work.whole[: STEPS * 64 * 128], encoding="utf-8")
+    speeds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(2):
+        for processes, seen in speeds.items():
+            train("language", big, work.folder / "speed", SCALED, processes)
+            seen.append(speed(work.folder / "speed"))
+    rows = [(f"targets a second, {processes} processes", round(max(seen))) for processes, seen in speeds.items()]
+    return [], [*rows, ("times as fast with two", round(max(speeds[2]) / max(speeds[1]), 2))]
+
+
+PARTS: dict[str, Callable[[Work], Found]] = {"losses": compared, "kills": disturbed, "scaling": scaled}
 
 
 if __name__ == "__main__":
