@@ -71,20 +71,25 @@ def test_epochs_and_seeds_differ() -> None:
     np.testing.assert_array_equal(np.concatenate(list(plain.epoch(0))), np.concatenate(list(plain.epoch(7))))
 
 
-def test_little_is_padded_and_batches_come_in_no_order_of_length() -> None:
-    lengths = np.random.default_rng(0).integers(1, 200, 3000)
-    epoch = list(LengthBatches(lengths, 32, 0).epoch(0))
-    longest = np.array([lengths[batch].max() for batch in epoch])
-    padded = sum(len(batch) * top for batch, top in zip(epoch, longest, strict=True))
-    assert lengths.sum() / padded > 0.9
-    assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.3
+def test_rows_of_all_lengths_meet() -> None:
+    lengths = np.repeat([5, 40], 300)
+    for batch in LengthBatches(lengths, 32, 0).epoch(0):
+        assert 0.1 < (lengths[batch] == 5).mean() < 0.9
+
+
+def test_rows_far_longer_than_the_others_are_with_their_like() -> None:
+    lengths = np.concatenate((np.random.default_rng(0).integers(10, 40, 1000), np.full(16, 3000)))
+    epoch = list(LengthBatches(lengths, 16, 0).epoch(0))
+    padded = sum(len(batch) * lengths[batch].max() for batch in epoch)
+    assert padded < 2 * lengths.sum()
+    assert abs(np.corrcoef(np.arange(len(epoch)), [lengths[batch].max() for batch in epoch])[0, 1]) < 0.3
 
 
 def test_companions_change_from_epoch_to_epoch() -> None:
-    lengths = np.arange(1, 401)
-    batches = LengthBatches(lengths, 8, 0)
-    sets = [{frozenset(batch.tolist()) for batch in batches.epoch(number)} for number in (0, 1)]
-    assert len(sets[0] & sets[1]) < 10
+    for lengths in (np.arange(1, 401), np.append(np.ones(4000, dtype=int), np.arange(300, 400))):
+        batches = LengthBatches(lengths, 8, 0)
+        sets = [{frozenset(batch.tolist()) for batch in batches.epoch(number)} for number in (0, 1)]
+        assert len(sets[0] & sets[1]) < 10
 
 
 @pytest.mark.parametrize(

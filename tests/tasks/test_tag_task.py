@@ -66,7 +66,7 @@ def test_words_are_learnt_and_a_saved_run_says_the_same(folder: Path, tmp_path: 
 def test_rows_that_need_the_past_are_learnt_causally(folder: Path, tmp_path: Path) -> None:
     options = {"label": "phase", "sequence": "video", "causal": True, "dropout": 0.0, "hidden": 16}
     data = write_steps(tmp_path / "train.csv", sequences=40)
-    result = train_tagger(data, tmp_path / "run", epochs=18, learning_rate=0.05, **options)
+    result = train_tagger(data, tmp_path / "run", epochs=30, learning_rate=0.05, **options)
     test = write_steps(tmp_path / "t.csv", seed=8)
     found = open_run(tmp_path / "run").evaluate(test)
     assert found["accuracy"] > 0.9

@@ -14,16 +14,20 @@ from unrolled.errors import ArgumentError
 
 # Lengths are blurred by this fraction before sorting, so that rows of nearly one length meet in ever new batches.
 _BLUR = 0.05
+# Rows of up to so many mean lengths are mixed. Finished rows cost a recurrent layer no time, and padding little.
+_MIXED = 8
 
 
 class LengthBatches:
-    """Batches of row numbers, rows of similar length together, the batches in random order.
+    """Batches of row numbers, in random order.
 
-    `lengths` (N,), or (N, K) where a row has K sides that are padded apart: rows of one first length are then sorted by
-    the next. An epoch is a pure function of (seed, number of the epoch). Without `shuffle` (for evaluation) every epoch
-    is the same, shortest rows first. Every row is in exactly one batch of an epoch; only one batch may be smaller, and
-    those in which more rows would make more than `steps` steps, padding included, of (N,) lengths.
-    Raises ArgumentError for no lengths and for a batch size below 1.
+    Where `lengths` are (N,), rows of all lengths meet, but for those far longer than the mean, which are with their
+    like: a length often goes with what is to be learnt of a row, and a batch of one length would then hold one answer.
+    Where they are (N, K), of K sides that are padded apart, rows of similar length are together, those of one first
+    length sorted by the next. An epoch is a pure function of (seed, number of the epoch). Without `shuffle` (for
+    evaluation) every epoch is the same, shortest rows first. Every row is in exactly one batch of an epoch; only one
+    batch may be smaller, and those in which more rows would make more than `steps` steps, padding included, of (N,)
+    lengths. Raises ArgumentError for no lengths and for a batch size below 1.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class LengthBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self._sizes = _mixed(self.lengths) if shuffle and self.lengths.ndim == 1 else self.lengths
         self._edges = self._cut(steps)
         self._rank, self._ranks = 0, 1
 
@@ -76,7 +81,7 @@ class LengthBatches:
         # The row in a place is not always of the length that stands there without the blur.
         blur = (1 + _BLUR) / (1 - _BLUR) if self.shuffle else 1.0
         edges = [0]
-        for place, length in enumerate(np.sort(self.lengths).tolist()):
+        for place, length in enumerate(np.sort(self._sizes).tolist()):
             rows = place - edges[-1]
             if rows == self.batch_size or (rows and (rows + 1) * length * blur > steps):
                 edges.append(place)
@@ -86,15 +91,21 @@ class LengthBatches:
         """All rows sorted by length, and the order in which the batches cut from them come."""
         count = len(self.lengths)
         if not self.shuffle:
-            return _in_order(self.lengths), np.arange(len(self))
+            return _in_order(self._sizes), np.arange(len(self))
         rng = np.random.default_rng((self.seed, number))
         rows = rng.permutation(count)
-        lengths = self.lengths[rows]
+        lengths = self._sizes[rows]
         blurred = lengths * rng.uniform(1 - _BLUR, 1 + _BLUR, lengths.shape)
         if lengths.ndim == 2:
             # Whole numbers, so that the sides after them have rows of one length to sort.
             blurred[:, :-1] = blurred[:, :-1].round()
         return rows[_in_order(blurred)], rng.permutation(len(self))
+
+
+def _mixed(lengths: Ids) -> Ids:
+    """As if all rows but those far longer than the mean were of one length: the longest that any of them may be."""
+    usual = min(int(_MIXED * lengths.mean()), int(lengths.max()))
+    return np.maximum(lengths, usual)
 
 
 def _in_order(lengths: npt.NDArray[Any]) -> Ids:

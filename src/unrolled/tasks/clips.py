@@ -63,7 +63,7 @@ class ClipBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class ClipBatches:
-    """Batches of similar length, changed by chance at `augment`; a pure function of seed, epoch and position."""
+    """Batches of clips, changed by chance at `augment`; a pure function of seed, epoch and position."""
 
     order: LengthBatches
     clips: Clips

@@ -74,7 +74,7 @@ Change = Callable[[npt.NDArray[Any], np.random.Generator], npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of similar length as tensors; `change` makes another of each row in each epoch."""
+    """Batches as tensors; `change` makes another of each row in each epoch."""
 
     order: LengthBatches
     inputs: Sequence[npt.NDArray[Any]]
