@@ -98,6 +98,13 @@ def test_augmentation_changes_what_it_may_and_no_more() -> None:
     assert all(other.shape[1] == 24 and other.dtype == np.float32 and np.isfinite(other).all() for other in found)
     np.testing.assert_array_equal(found[3], augment_features(features, np.random.default_rng(3)))
     np.testing.assert_array_equal(features, before)
+    bands = np.arange(24.0, dtype=np.float32) ** 2 + np.zeros((50, 1), np.float32)
+    for seed in range(5):
+        kept, moved = (augment_features(bands, np.random.default_rng(seed), pitch=pitch) for pitch in (False, True))
+        steps = np.diff(kept[~(kept == kept[:, :1]).all(1)], axis=1)
+        assert (np.isclose(steps, np.diff(bands[:1]))).mean() > 0.5, "each band has its place but for the holes"
+        assert len(moved) == len(kept)
+        assert not np.allclose(moved, kept)
     faint = augment_features(features, np.random.default_rng(0), 1e-6)
     np.testing.assert_allclose(faint, features, atol=1e-4)
     assert augment_features(features[:1], np.random.default_rng(0)).shape == (1, 24)

@@ -188,12 +188,14 @@ def _hertz(mel: Exact) -> Exact:
     return found
 
 
-def augment_features(features: Numbers, rng: np.random.Generator, strength: float = 1.0) -> Numbers:
+def augment_features(
+    features: Numbers, rng: np.random.Generator, strength: float = 1.0, *, pitch: bool = True
+) -> Numbers:
     """Another (T', bands) that sounds alike: faster or slower, higher or lower, louder, with holes in time and pitch.
 
     Speed and pitch change by up to 15 and 8 %, the level by 5 dB, times `strength`; then up to a tenth of the steps
     and an eighth of the bands, twice each, become the clip's mean (Park et al. 2019, SpecAugment). `strength` 0 leaves
-    all as it is.
+    all as it is, and without `pitch` each band keeps its place.
     """
     if strength <= 0:
         return features
@@ -201,7 +203,9 @@ def augment_features(features: Numbers, rng: np.random.Generator, strength: floa
     length = max(1, round(steps * (1 + strength * rng.uniform(-0.15, 0.15))))
     shift = bands * strength * rng.uniform(-0.04, 0.04)
     warped = interpolated(features, np.linspace(0, steps - 1, length), 0)
-    warped = interpolated(warped, np.arange(bands) * (1 + strength * rng.uniform(-0.08, 0.08)) + shift, 1)
+    scale = 1 + strength * rng.uniform(-0.08, 0.08)
+    if pitch:
+        warped = interpolated(warped, np.arange(bands) * scale + shift, 1)
     warped += np.float32(strength * rng.uniform(-0.5, 0.5))
     mean = warped.mean()
     for _ in range(2):

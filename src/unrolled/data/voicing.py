@@ -58,7 +58,10 @@ def _autocorrelation(frames: Exact, fine: int) -> Exact:
 
 
 def augment_voiced(features: Numbers, bands: int, rng: np.random.Generator, strength: float) -> Numbers:
-    """`augment_features` of the first `bands` features; the others, `voicing`, keep to their time."""
-    mel = augment_features(features[:, :bands], rng, strength)
+    """`augment_features` of the first `bands` features but for their pitch, which may be what tells sounds apart.
+
+    The others, `voicing`, keep to their time.
+    """
+    mel = augment_features(features[:, :bands], rng, strength, pitch=False)
     places = np.linspace(0, len(features) - 1, len(mel))
     return np.concatenate([mel, interpolated(features[:, bands:], places, 0)], 1)

@@ -47,7 +47,7 @@ class ClassifyOptions(SequenceOptions):
     positions: bool | None = option(
         None, "learn a vector for each place of text or DNA; default: DNA of one length, as cut around a point"
     )
-    augment: float = option(None, "strength of random changes while training, 0 to 2; default: series 1, else 0")
+    augment: float = option(None, "strength of random changes while training, 0 to 2; default: sound, series 1, else 0")
     class_weights: str = option("none", "weight of each class in the loss", choices=("none", "balanced"))
     cell: str = option("gru", "a cell's name (see `unrolled cells`) or file.py:Name for one of your own")
     hidden: int = option(None, "hidden units of a layer; default: text 128, else 64")
@@ -85,7 +85,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "batch_size": 64,
     },
     "sound": {
-        "augment": 0.0, "hidden": 64, "convolutions": 3, "kernel": 5, "stride": 2, "embedding": 1, "dropout": 0.5,
+        "augment": 1.0, "hidden": 64, "convolutions": 3, "kernel": 5, "stride": 2, "embedding": 1, "dropout": 0.5,
         "batch_size": 32, "input_dropout": 0.0,
     },
     "series": {
