@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -55,6 +56,7 @@ class Work:
     share: float = 1.0
     trained: float = 0.0
     commands: list[str] = field(default_factory=list)
+    last: Path | None = None
 
     @property
     def quick(self) -> bool:
@@ -73,7 +75,16 @@ class Work:
         threads = () if self.options.threads is None else ("--threads", self.options.threads)
         found = self.run("train", task, file, "--out", self.folder / out, *more, *threads)
         self.trained += found["seconds"]
+        self.last = self.folder / out
         return found
+
+    def keep_course(self, name: str) -> tuple[str, ...]:
+        """The picture of the last training's course, copied beside the results."""
+        if self.last is None or not (self.last / "curve.png").exists():
+            return ()
+        picture = f"{name.replace(',', '').replace(' ', '-')}.png"
+        shutil.copyfile(self.last / "curve.png", self.pictures / picture)
+        return (picture,)
 
     def run(self, *words: object) -> dict[str, Any]:
         """`unrolled ...` in a process of its own: its JSON. Raises SystemExit where the command fails."""
@@ -99,6 +110,7 @@ class Row:
     - `data`: file or folder of the real data that it reads, or None where it makes its own.
     - `make`: writes files of the same names, small and made up, into a folder, for a quick run.
     - `command`: what is shown; by default the first command that the row runs.
+    - `why`: said of it, beside the course of its last training, where a target is missed.
     """
 
     name: str
@@ -107,18 +119,22 @@ class Row:
     measure: Callable[[Work], Measured]
     make: Callable[[Path], None] | None = None
     command: str = ""
+    why: str = ""
 
     def run(self, work: Work) -> dict[str, Any]:
         """Measure: what tasks.json keeps of it."""
         begin = time.perf_counter()
         found = self.measure(work)
         claims = [target.claim(self.name, found.values) for target in self.targets]
+        missed = not all(claim.reached for claim in claims)
+        course = work.keep_course(self.name) if missed and not work.quick else ()
         return {
             "name": self.name,
             "claims": [vars(claim) | {"reached": claim.reached} for claim in claims],
             "values": dict(found.values),
             "baselines": dict(found.baselines),
-            "pictures": list(found.pictures),
+            "pictures": [*found.pictures, *course],
+            "why": self.why if missed else "",
             "command": self.command or (work.commands[0] if work.commands else ""),
             "trained": round(work.trained, 1),
             "seconds": round(time.perf_counter() - begin, 1),

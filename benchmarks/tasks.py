@@ -83,9 +83,18 @@ def keep(found: Mapping[str, Any], options: argparse.Namespace) -> None:
     rows.sort(key=lambda row: order.get(row["name"], len(order)))
     table = Table(COLUMNS, tuple(map(line, rows)))
     seconds = sum(row["seconds"] for row in rows)
-    whole = result("tasks", [claim for row in rows for claim in claims(row)], table, seconds, str(__doc__))
+    whole = result("tasks", [claim for row in rows for claim in claims(row)], table, seconds, remarks(rows))
     pictures = [picture for row in rows for picture in row["pictures"]]
     write(options.results, whole | {"quick": options.quick, "pictures": pictures, "rows": rows})
+
+
+def remarks(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the rows are, how long they take on two cores, and why targets were missed."""
+    hours = sum(row["seconds"] for row in rows) / 3600
+    time = f"Each row ran on one thread: {hours:.1f} hours in all, or {hours / 2:.1f} hours of two cores, one on each."
+    why = [f"- {row['name']}: {row['why']}" for row in rows if row.get("why")]
+    missed = ["Where a target was missed:\n\n" + "\n".join(why)] if why else []
+    return "\n\n".join((str(__doc__).rstrip(), time, *missed)) + "\n"
 
 
 def claims(row: Mapping[str, Any]) -> list[Claim]:

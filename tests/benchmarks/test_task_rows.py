@@ -34,6 +34,8 @@ def made(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]
 
     def letters(work: Any) -> Any:
         assert (work.data / "some.txt").read_text(encoding="utf-8") == "abc"
+        work.last = work.folder
+        (work.last / "curve.png").write_bytes(b"\x89PNG")
         return row.Measured({"accuracy": values["letters"]}, {"chance": 0.5})
 
     def speed(work: Any) -> Any:
@@ -42,7 +44,10 @@ def made(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]
         return row.Measured({"seconds": values["speed"], "cells": float(len(cells))}, pictures=("speed.png",))
 
     rows = [
-        ("text", row.Row("letters", "some.txt", (row.Target("accuracy", 0.6),), letters, write, "by hand")),
+        (
+            "text",
+            row.Row("letters", "some.txt", (row.Target("accuracy", 0.6),), letters, write, "by hand", "few of them"),
+        ),
         ("clock", row.Row("speed", None, (row.Target("seconds", 0.3, most=True),), speed)),
     ]
     monkeypatch.setattr(tasks, "all_rows", lambda: rows)
@@ -73,6 +78,8 @@ def test_rows_are_kept_beside_those_run_before(
         ["speed", f"seconds 0.2, cells {found['rows'][1]['values']['cells']:g}", ""],
     ]
     assert [row[3] for row in found["table"]["rows"]] == ["`by hand`", "`unrolled cells`"]
+    assert "Where a target was missed" not in found["remarks"]
+    assert found["pictures"] == ["speed.png"]
     made["letters"] = 0.4
     assert tasks.main(["letters", "--results", str(results)]) == 1
     found = read(results)
@@ -84,6 +91,9 @@ def test_rows_are_kept_beside_those_run_before(
     page = summary.section("tasks", results, tmp_path)
     assert "| letters: accuracy | 0.4 | at least 0.6 | **no** |" in page
     assert "![speed](results/speed.png)" in page
+    assert "- letters: few of them" in page
+    assert "![letters](results/letters.png)" in page
+    assert (results / "letters.png").exists()
 
 
 def test_a_quick_run_needs_no_real_data_and_misses_nothing(
