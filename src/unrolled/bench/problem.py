@@ -73,6 +73,12 @@ class Problem:
     def program(self) -> Program:
         return trace(self.cell)
 
+    @cached_property
+    def incoming(self) -> np.ndarray:
+        """The gradient (B, T, H) of the outputs that training goes back from, as from a layer above."""
+        outputs = (self.shape.batch, self.shape.steps, self.shape.hidden)
+        return np.random.default_rng(1).standard_normal(outputs, dtype=np.float32)
+
     def flops(self, phase: str) -> int:
         """Multiplications and additions in the matrix products of one run."""
         matrices = sum(value.size for value in self.values.values() if value.ndim == 2)

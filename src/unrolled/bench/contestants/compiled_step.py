@@ -56,7 +56,7 @@ def _build(problem: Problem) -> Contestant:
                 outputs.append(output)
         return torch.stack(outputs, 1)
 
-    return contestant(run, [xs, *named.values()])
+    return contestant(problem, run, [xs, *named.values()])
 
 
 def _compiled(cell: Cell, names: Sequence[str], example: tuple[Tensor, ...]) -> Callable[..., tuple[Tensor, ...]]:

@@ -31,7 +31,11 @@ def _refuse(engine: str, problem: Problem) -> str | None:
 def _build(engine: str, problem: Problem) -> Contestant:
     xs, named = leaves(problem)
     weights, lengths = Weights.from_dict(named), lengths_of(problem)
-    return contestant(lambda: scan(problem.cell, weights, xs, lengths=lengths, engine=engine)[0], [xs, *named.values()])
+
+    def run() -> Any:
+        return scan(problem.cell, weights, xs, lengths=lengths, engine=engine)[0]
+
+    return contestant(problem, run, [xs, *named.values()])
 
 
 def _stepper(engine: str, problem: Problem) -> Stepper:

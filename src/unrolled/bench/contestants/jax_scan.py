@@ -66,6 +66,7 @@ def table(jax: Any, jnp: Any) -> dict[str, Callable[..., Any]]:
 
 def _build(problem: Problem) -> Contestant:
     jax, jnp = start()
+    incoming = jnp.asarray(problem.incoming.transpose(1, 0, 2))
     operands = jnp.asarray(problem.xs), {k: jnp.asarray(v) for k, v in problem.values.items()}
 
     def outputs(xs: Any, values: dict[str, Any]) -> Any:
@@ -74,7 +75,7 @@ def _build(problem: Problem) -> Contestant:
 
     def loss(xs: Any, values: dict[str, Any]) -> Any:
         found = outputs(xs, values)
-        return jnp.square(found).mean(), found
+        return (found * incoming).sum(), found
 
     forward = jax.jit(outputs)
     backward = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))

@@ -21,7 +21,7 @@ Stepper = Callable[[int], Any]
 class Contestant:
     """One library on one problem, ready to run; what it returns in its own form, `read` makes an answer of.
 
-    `training`: forward, the mean of the squared outputs as loss, backward; None where a library cannot train.
+    `training`: forward, and back from the problem's `incoming` gradient; None where a library cannot train.
     """
 
     forward: Callable[[], Any]

@@ -30,9 +30,10 @@ def arrays(found: Tensors) -> Answer:
 
 
 def contestant(
-    run: Callable[[], Tensor], wanted: Sequence[Tensor], read: Callable[[Tensors], Answer] = arrays
+    problem: Problem, run: Callable[[], Tensor], wanted: Sequence[Tensor], read: Callable[[Tensors], Answer] = arrays
 ) -> Contestant:
     """`run` gives the outputs (B, T, O); in training the gradients of the `wanted` follow them."""
+    incoming = torch.tensor(problem.incoming)
 
     def forward() -> Tensors:
         with torch.no_grad():
@@ -40,6 +41,6 @@ def contestant(
 
     def training() -> Tensors:
         outputs = run()
-        return (outputs, *torch.autograd.grad(outputs.square().mean(), list(wanted)))
+        return (outputs, *torch.autograd.grad(outputs, list(wanted), incoming))
 
     return Contestant(forward, training, read)

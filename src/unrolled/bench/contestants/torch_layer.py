@@ -39,7 +39,7 @@ def _build(problem: Problem) -> Contestant:
         return (outputs, gradients[0], *(named[name] for name in problem.values))
 
     run = partial(_run, module, xs, lengths_of(problem))
-    return contestant(run, [xs, *module.parameters()], read)
+    return contestant(problem, run, [xs, *module.parameters()], read)
 
 
 def _run(module: nn.Module, xs: Tensor, lengths: Tensor | None) -> Tensor:
