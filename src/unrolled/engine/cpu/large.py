@@ -30,7 +30,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     out = room.empty(rows, columns, dtype=a.dtype)
     threads = worth(rows * depth * columns)
     bounds = [rows * k // threads for k in range(threads + 1)]
-    size = working_room(host(), dtype, max(bounds[k + 1] - bounds[k] for k in range(threads)))
+    size = working_room(host(), dtype, max(bounds[k + 1] - bounds[k] for k in range(threads)), depth)
     space = torch.empty(threads, size, dtype=a.dtype)
     tables = [
         team.table((a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), out.data_ptr(), columns, bounds[k],

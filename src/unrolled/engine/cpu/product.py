@@ -16,10 +16,11 @@ DEPTH = 256
 TABLE = ("a", "a_row", "a_depth", "b", "b_depth", "b_column", "c", "c_row", "first", "last", "columns", "depth", "room")
 
 
-def working_room(target: Target, dtype: str, rows: int) -> int:
-    """Elements of working memory that a call over so many rows of A needs."""
+def working_room(target: Target, dtype: str, rows: int, depth: int) -> int:
+    """Elements of working memory that a call over so many rows of A, each so long, needs."""
     tiles = -(-rows // _rows(target))
-    return (DEPTH + _rows(target)) * target.vectors() * target.lanes(dtype) + tiles * _rows(target) * DEPTH
+    packed = tiles * _rows(target) * min(depth, DEPTH)
+    return (DEPTH + _rows(target)) * target.vectors() * target.lanes(dtype) + packed
 
 
 def _rows(target: Target) -> int:
@@ -45,6 +46,7 @@ class Product:
         t = self.t
         self.scratch = b.add(t["room"], self._bytes(number(DEPTH * self.wide)))
         self.packed_a = b.add(self.scratch, self._bytes(number(self.rows * self.wide)))
+        self.block = smaller(b, t["depth"], number(DEPTH))
         with loop(b, number(0), t["depth"], DEPTH) as k0:
             depth = smaller(b, b.sub(t["depth"], k0), number(DEPTH))
             turned = b.icmp_signed("!=", t["a_depth"], number(1))
@@ -74,7 +76,7 @@ class Product:
             stop = smaller(b, b.add(k1, number(few)), depth)
             with loop(b, t["first"], t["last"], self.rows) as m:
                 left = smaller(b, b.sub(t["last"], m), number(self.rows))
-                tile = b.mul(b.sub(m, t["first"]), number(DEPTH))
+                tile = b.mul(b.sub(m, t["first"]), self.block)
                 with loop(b, k1, stop) as k:
                     source = b.add(b.mul(b.add(k0, k), t["a_depth"]), b.mul(m, t["a_row"]))
                     target = b.add(tile, b.mul(k, number(self.rows)))
@@ -111,7 +113,7 @@ class Product:
         with loop(b, t["first"], t["last"], self.rows) as m:
             left = smaller(b, b.sub(t["last"], m), number(self.rows))
             straight = b.add(t["a"], self._bytes(b.add(b.mul(m, t["a_row"]), k0)))
-            tile = b.add(self.packed_a, self._bytes(b.mul(b.sub(m, t["first"]), number(DEPTH))))
+            tile = b.add(self.packed_a, self._bytes(b.mul(b.sub(m, t["first"]), self.block)))
             a = b.select(turned, tile, straight)
             a_row = b.select(turned, number(1), t["a_row"])
             a_depth = b.select(turned, number(self.rows), number(1))
