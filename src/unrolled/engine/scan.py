@@ -82,14 +82,13 @@ def scan(
     drawn = {name: part_of(value, slice(None)) for name, value in (noise or {}).items()}
     few = operation.in_few_rows(plan, xs) if chosen == "compiled" and isinstance(xs, Tokens) else None
     if few is not None:
-        outputs, state = _compiled(plan, weights, few, state, lengths, drawn)
-        return outputs.transpose(0, 1), state
+        return _compiled(plan, weights, few, state, lengths, drawn)
     xs = dense(xs)
+    if chosen == "compiled":
+        return _compiled(plan, weights, xs, state, lengths, drawn)
     inputs = None if xs is None else xs.transpose(0, 1)
     if chosen == "native" and inputs is not None:
         outputs, state = native.scan(plan, weights, inputs, state, lengths)
-    elif chosen == "compiled":
-        outputs, state = _compiled(plan, weights, inputs, state, lengths, drawn)
     else:
         outputs, state = reference.scan(
             _as_cell(cell), plan, weights, inputs, state, lengths, drawn, capture or Capture()

@@ -40,7 +40,7 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return found
 
     monkeypatch.setattr(large, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(call, "WORTH_A_BARRIER", 1)
+    monkeypatch.setattr(call, "WORTH_A_BARRIER", {1: 2})
     monkeypatch.setattr(call.Call, "_worth_sharing_units", seen)
     monkeypatch.setattr(room, "empty", lambda *shape, dtype: torch.full(shape, float("nan"), dtype=dtype))
     before = torch.get_num_threads()

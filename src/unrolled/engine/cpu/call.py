@@ -14,15 +14,13 @@ from unrolled.engine.cpu.large import worth
 from unrolled.engine.cpu.rows import Ragged, packed_rows, shared
 from unrolled.engine.plan import Plan
 
-# Elements of the recurrent matrices from which on a thread gains more by its share of them than it waits for others;
-# and from which on they fit no core's own cache, so that a share helps more rows.
-WORTH_A_BARRIER = 8_000
-LARGE = 2_000_000
+# Elements of the recurrent matrices from which on threads gain more by a share of them than they wait for each other,
+# and for how many rows a thread: the less of them a core's own cache holds, the more rows a share helps.
+WORTH_A_BARRIER = {8_000: 1, 100_000: 2, 2_000_000: 8}
 # Up to here, packing the matrices costs more than reading them as they lie.
 FEW_ROWS, FEW_STEPS = 2, 16
-# Rows of a thread, and elements of W x of all steps, from which on W x_t is multiplied in its step: storing all costs
-# more then than reading W again in each.
-MANY_ROWS, MUCH = 8, 2_000_000
+# Rows of a thread from which on W x_t is multiplied in its step: storing it costs more then than reading W in each.
+MANY_ROWS = 8
 
 
 class Call:
@@ -62,23 +60,23 @@ class Call:
     def _worth_sharing_units(self, rows: int, threads: int) -> bool:
         """Where so few rows are left to each thread that reading the matrices costs more than multiplying by them."""
         elements = self.plan.sizes.hidden * self.plan.sizes.output * len(self.program.recurrent)
-        few = rows <= (8 if elements >= LARGE else 2) * threads
-        return few and elements >= WORTH_A_BARRIER and not self.code.whole_rows and team.together() is not None
+        most = max((each for size, each in WORTH_A_BARRIER.items() if elements >= size), default=0)
+        return rows <= most * threads and not self.code.whole_rows and team.together() is not None
 
     def forward(self, *, train: bool) -> Pass:
         """The pass that this call runs: W x_t of all steps in one product beforehand, or of each step where it counts.
 
         Beforehand, rows of W are read once for all steps; in the step, W x is never stored.
         """
-        if train:
-            return self.code.train
-        plan, joined = self.plan, self.code.joined
-        stored = plan.steps * plan.batch * len(self.program.gates) * plan.sizes.hidden
-        many = self.units == 1 and self.bounds[1] >= MANY_ROWS and stored >= MUCH
-        if joined is not None and plan.has_input and many and self.tokens is None:
+        plan, code = self.plan, self.code
+        many = self.units == 1 and self.bounds[1] >= MANY_ROWS and plan.has_input and self.tokens is None
+        joined = code.joined_train if train else code.joined
+        if many and joined is not None:
             return joined
+        if train:
+            return code.train
         few = self.tokens is None and plan.batch <= FEW_ROWS and plan.steps <= FEW_STEPS and self.program.heads == 1
-        return self.code.direct if few else self.code.infer
+        return code.direct if few else code.infer
 
     def sort(self, value: Tensor) -> Tensor:
         """Rows (B, n) in the kernel's order."""

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from unrolled.cell import Program, Sizes, pullback
 from unrolled.engine.cpu import cache
-from unrolled.engine.cpu.joined import joined
+from unrolled.engine.cpu.joined import joined, reads_gates
 from unrolled.engine.cpu.kernel import DIRECT, Kernel
 from unrolled.engine.cpu.linker import Function, linked, object_code
 from unrolled.engine.cpu.pack import Pack
@@ -34,7 +34,7 @@ def _digest() -> str:
     return digest.hexdigest()
 
 
-JOINED = "joined"
+JOINED, JOINED_TRAIN = "joined", "joined_train"
 # Taken when the module is loaded: later the files may have changed while this process still runs the old ones.
 _SOURCES = _digest()
 
@@ -72,7 +72,7 @@ class Pass:
 class Compiled:
     """A program's kernels for one element type: inference, the same for a row or two, training, and backward.
 
-    `joined` is inference with W x_t inside the step, where the program allows it, as `direct` has it too.
+    `joined` and `joined_train` have W x_t inside the step, where the program allows it, as `direct` has it too.
     """
 
     program: Program
@@ -84,6 +84,7 @@ class Compiled:
     train: Pass
     back: Pass
     joined: Pass | None
+    joined_train: Pass | None
     plan: Forward
 
     @cached_property
@@ -126,9 +127,11 @@ def compiled(program: Program, dtype: str, target: Target | None = None) -> Comp
         )
 
     inside = joined(plain.schedule)
+    training = None if reads_gates(back) else joined(plan.schedule)
     passes = {"infer": plain.schedule, DIRECT: inside or plain.schedule, "train": plan.schedule, "back": back}
     return Compiled(program, dtype, target.lanes(dtype), target, plan=plan,
                     joined=None if inside is None else made(JOINED, inside),
+                    joined_train=None if training is None else made(JOINED_TRAIN, training),
                     **{name: made(name, schedule) for name, schedule in passes.items()})  # fmt: skip
 
 

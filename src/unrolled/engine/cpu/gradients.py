@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unrolled.engine.cpu.large import multiply
-from unrolled.engine.cpu.memory import Memory
+from unrolled.engine.cpu.memory import Memory, cut
 from unrolled.engine.cpu.schedule import Place
 
 
@@ -29,7 +29,8 @@ def gradients(memory: Memory, xs: Tensor, *, inputs: bool) -> dict[str, Tensor |
         return value.reshape(gates, padded, -1)[:, :hidden].reshape(gates * hidden, -1)
 
     found: dict[str, Tensor | None] = {"W": rows(multiply(dx.mT, flat)), "xs": None}
-    found["b"] = rows(dx.sum(0).unsqueeze(1)).reshape(-1)
+    bias = dx.sum(0)
+    found["b"] = bias if hidden == padded else rows(bias.unsqueeze(1)).reshape(-1)
     if inputs:
         weight = memory.padded_rows(memory.named["W"], gates)
         adjoint = multiply(dx, weight).reshape(packed.shape)
@@ -41,7 +42,7 @@ def gradients(memory: Memory, xs: Tensor, *, inputs: bool) -> dict[str, Tensor |
     for vector in program.vectors:
         found.setdefault(f"vectors.{vector}", torch.zeros_like(memory.named[f"vectors.{vector}"]))
     for name, width in program.state.items():
-        found[f"D.{name}"] = call.unsort(_of_state(memory, name)[:, : call.widths[width]])
+        found[f"D.{name}"] = call.unsort(cut(_of_state(memory, name), call.widths[width]))
     return found
 
 
@@ -62,12 +63,15 @@ def _products(memory: Memory, found: dict[str, Tensor | None]) -> None:
     for group in call.code.back.schedule.matrices():
         place, width = group.operand, call.padded[group.depth[1]]
         adjoints = memory.scratch[place.buffer]
-        adjoints = adjoints.reshape(-1, adjoints.shape[-1])
-        adjoints = adjoints[:, place.slot * width : (place.slot + len(group.names)) * width]
+        adjoints = adjoints.view(-1, adjoints.shape[-1])
+        if len(group.names) < place.slots:
+            adjoints = adjoints[:, place.slot * width : (place.slot + len(group.names)) * width]
         operand = _operand(memory, call.code.operands[group.names[0]])
         products = _product(adjoints, operand, len(group.names), call.widths[group.depth[1]], group.heads)
         if group.names == tuple(program.recurrent) and width == hidden:
             found["U"] = products
+            if not program.recurrent_biased:
+                continue
         for k, name in enumerate(group.names):
             gradient = products[k * width : k * width + call.widths[group.depth[1]]]
             if name in program.products:
@@ -89,7 +93,8 @@ def _operand(memory: Memory, place: Place) -> Tensor:
     call = memory.call
     tensor, ragged = memory.tensors[place.buffer], call.ragged
     width = call.padded[place.width]
-    tensor = tensor[..., place.slot * width : place.slot * width + call.widths[place.width]]
+    if tensor.shape[-1] != call.widths[place.width]:
+        tensor = tensor[..., place.slot * width : place.slot * width + call.widths[place.width]]
     if place.when in ("in", "out"):
         if ragged is not None:
             return tensor.index_select(0, ragged.before if place.when == "in" else ragged.after)

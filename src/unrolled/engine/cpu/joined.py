@@ -1,4 +1,4 @@
-"""W x_t in the tile of the recurrent products: the input is read where it lies, and W x of all steps is never stored.
+"""W x_t in the tile of the recurrent products: the input is read where it lies, and W x of a step is never stored.
 
 Where a gate enters the step only as x.k + u.k, both products share their sums in registers. A gate that goes elsewhere
 too, such as n of the GRU, has columns of its own.
@@ -15,7 +15,7 @@ INPUT = Place("xs", "input", "t")
 
 
 def joined(schedule: Schedule) -> Schedule | None:
-    """A schedule of inference with W x_t inside; None where a gate is read in two passes over the units."""
+    """A forward schedule with W x_t inside; None where a gate is read in two passes over the units."""
     read = {i: _uses(schedule, i) for i in range(len(schedule.nodes))}
     gates = [i for i, n in enumerate(schedule.nodes) if n.operation == "gate" and read[i]]
     stages: list[Stage] = []
@@ -35,8 +35,15 @@ def joined(schedule: Schedule) -> Schedule | None:
         if own:
             groups.append(Group(_named(schedule, own), INPUT, own, (1, "input")))
         stages.append(replace(stage, groups=groups))
-    places = {INPUT.buffer: INPUT} | {k: p for k, p in schedule.places.items() if k != "x"}
+    # in training, the memory of W x keeps what has become of the gates
+    written = {place.buffer for stage in stages for _, place in stage.stores}
+    places = {INPUT.buffer: INPUT} | {k: p for k, p in schedule.places.items() if k != "x" or k in written}
     return replace(schedule, stages=stages, places=places, silent=frozenset(silent))
+
+
+def reads_gates(schedule: Schedule) -> bool:
+    """Whether a gate's W x_t itself is read, and not only what became of it."""
+    return any(n.operation == "gate" and _uses(schedule, i) for i, n in enumerate(schedule.nodes))
 
 
 def _uses(schedule: Schedule, i: int, within: Stage | None = None) -> list[int]:

@@ -130,7 +130,7 @@ class Memory:
             tensor = self.scratch.get(name)
         if tensor is None:
             tensor = self._make(place)
-            kept = place.when in ("t", "out") and name.startswith("v")
+            kept = place.when in ("t", "out") and (name == "x" or name.startswith("v"))
             (self.tensors if kept else self.scratch)[name] = tensor
         if place.when == "unit":
             return tensor.data_ptr(), 0, 0

@@ -51,10 +51,12 @@ def scan(
     plan: Plan, weights: Weights, xs: Tensor | Tokens | None, state: Any, lengths: Tensor | None,
     noise: Mapping[str, Tensor],
 ) -> tuple[Tensor, Any]:  # fmt: skip
-    """Time-major: xs (T, B, F), or tokens as they are, -> outputs (T, B, O); see `unrolled.engine.scan`."""
+    """Xs (B, T, F), or tokens as they are, -> outputs (B, T, O); see `unrolled.engine.scan`."""
     program = without_noise(plan.program, [name for name in plan.program.noise if name not in noise])
     if opaque.tracing(weights.W) and not isinstance(xs, Tokens):
-        return opaque.scan(plan, program, weights, plan_input(plan, weights, xs), state, lengths, noise)
+        dense = plan_input(plan, weights, xs).transpose(0, 1)
+        found, after = opaque.scan(plan, program, weights, dense, state, lengths, noise)
+        return found.transpose(0, 1), after
     call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), lengths, dict(noise), list(weights.named))
     if isinstance(xs, Tokens):
         call.read(xs.ids)
@@ -69,7 +71,7 @@ def scan(
 
 def plan_input(plan: Plan, weights: Weights, xs: Tensor | None) -> Tensor:
     """Without input, W x is W times nothing."""
-    return weights.W.new_zeros(plan.steps, plan.batch, plan.sizes.input) if xs is None else xs
+    return weights.W.new_zeros(plan.batch, plan.steps, plan.sizes.input) if xs is None else xs
 
 
 class _Scan(torch.autograd.Function):
@@ -80,6 +82,7 @@ class _Scan(torch.autograd.Function):
         found, memory = _forward(call, xs, *rest)
         kept = {name: tensor for name, tensor in memory.tensors.items() if name in call.code.kept}
         ctx.save_for_backward(xs, *rest, *kept.values())
+        ctx.set_materialize_grads(False)
         ctx.call, ctx.kept = call, tuple(kept)
         return found
 
@@ -94,10 +97,11 @@ class _Scan(torch.autograd.Function):
         named = dict(zip(call.names, inputs[1 + states :], strict=True))
         memory = Memory(call, named)
         memory.tensors = kept
-        memory.start_backward(gradients[0], gradients[1:])
+        memory.start_backward(None if gradients[0] is None else gradients[0].transpose(0, 1), gradients[1:])
         memory.run(call.code.back, ascending=call.plan.reverse)
-        found = all_gradients(memory, inputs[0], inputs=ctx.needs_input_grad[1])
-        return None, found["xs"], *(found[f"D.{k}"] for k in call.program.state), *(found.get(n) for n in call.names)
+        found = all_gradients(memory, _time_major(call, inputs[0]), inputs=ctx.needs_input_grad[1])
+        adjoint = found["xs"] if found["xs"] is None else _time_major(call, found["xs"])
+        return None, adjoint, *(found[f"D.{k}"] for k in call.program.state), *(found.get(n) for n in call.names)
 
 
 def _forward(call: Call, xs: Tensor, *rest: Tensor) -> tuple[tuple[Tensor, ...], Memory]:
@@ -105,10 +109,15 @@ def _forward(call: Call, xs: Tensor, *rest: Tensor) -> tuple[tuple[Tensor, ...],
     states, train = len(call.program.state), call.plan.gradient
     memory = Memory(call, dict(zip(call.names, rest[states:], strict=True)))
     step = call.forward(train=train)
-    memory.start(step, xs, rest[:states])
+    memory.start(step, _time_major(call, xs), rest[:states])
     memory.run(step, ascending=not call.plan.reverse)
     outputs, last = memory.results()
-    return (outputs, *last), memory
+    return (outputs.transpose(0, 1), *last), memory
+
+
+def _time_major(call: Call, xs: Tensor) -> Tensor:
+    """Steps before rows, as the kernels have them, and back; a table has neither."""
+    return xs if call.tokens is not None else xs.transpose(0, 1)
 
 
 def _through_reference(
@@ -120,10 +129,11 @@ def _through_reference(
     cell: Cell = ProgramCell(call.plan.program)
     state = call.plan.program.state_type(*inputs[1 : 1 + states])
     with torch.enable_grad():
-        xs = inputs[0] if call.tokens is None else Tokens(call.tokens, inputs[0]).dense().transpose(0, 1)
+        xs = inputs[0] if call.tokens is None else Tokens(call.tokens, inputs[0]).dense()
         outputs, last = reference.scan(
-            cell, call.plan, Weights.from_dict(named), xs, state, call.lengths, call.noise, Capture()
+            cell, call.plan, Weights.from_dict(named), xs.transpose(0, 1), state, call.lengths, call.noise, Capture()
         )
+        outputs = outputs.transpose(0, 1)
     pairs = [(v, g) for v, g in zip((outputs, *last), gradients, strict=True) if g is not None and v.requires_grad]
     needed = [v for v, w in zip(inputs, wanted, strict=True) if w]
     found = iter(

@@ -150,13 +150,17 @@ class Planner:
         if i in self.leaves or node.operation == "constant":
             level = 0
         elif node.operation == "product":
-            level = max(0 if a in self.leaves else self.level[a] + 1 for a in node.arguments)
+            level = max(0 if self._is_there(a) else self.level[a] + 1 for a in node.arguments)
         elif node.operation in ("mean", "transposed"):
             level = 1 + max(self.level[a] for a in node.arguments)
         else:
             level = max(self.level[a] for a in node.arguments)
         self.level[i] = level
         return level
+
+    def _is_there(self, i: int) -> bool:
+        """Whether a product can read the value before the step: what memory has of a gate is W x without b."""
+        return i in self.leaves and self.nodes[i].operation != "gate"
 
     def _place_means(self, needed: set[int], stage: object) -> None:
         for i in sorted(needed):
@@ -209,14 +213,16 @@ class Planner:
         return Place(first, width, "t", 0, len(node.arguments)), (len(node.arguments), width)
 
     def _in_memory(self, i: int) -> Place:
-        if i in self.leaves:
+        if self._is_there(i):
             return self.leaves[i]
-        if i not in self.homes:
-            place = next((p for n, p in self.targets if n == i), None) or Place(f"row{i}", self._width(i), "row")
+        if i in self.homes:
+            return self.homes[i][0]
+        place = next((p for n, p in self.targets if n == i), None) or Place(f"row{i}", self._width(i), "row")
+        if i not in self.leaves:
             self.homes[i] = [place]
-            if (i, place) not in self.targets:
-                self.targets.append((i, place))
-        return self.homes[i][0]
+        if (i, place) not in self.targets:
+            self.targets.append((i, place))
+        return place
 
     def _bridge(self, stages: dict[tuple[int, str], Stage]) -> None:
         """A value that another stage reads goes through memory."""
@@ -271,7 +277,7 @@ def forward(program: Program, derivative: Pullback | None) -> Forward:
     for node in program.nodes:
         if node.operation == "product":
             i = node.arguments[0]
-            if i in leaves:
+            if i in leaves and program.nodes[i].operation != "gate":
                 operands[i] = leaves[i]
             else:
                 place = next((p for n, p in targets if n == i), Place(f"v{i}", _real(program, i), "t"))
@@ -379,7 +385,8 @@ def _free_gates(program: Program, read: set[int]) -> dict[int, str]:
     """Values of gates that may take the place of their W x_t: read by nobody else, in a step of a single stage."""
     nodes = program.nodes
     leaves = {i for i, n in enumerate(nodes) if n.operation in LEAF_KINDS}
-    single = all(n.operation != "mean" and (n.operation != "product" or n.arguments[0] in leaves) for n in nodes)
+    before = {i for i in leaves if nodes[i].operation != "gate"}
+    single = all(n.operation != "mean" and (n.operation != "product" or n.arguments[0] in before) for n in nodes)
     if not single or program.projects:
         return {}
     kept = {nodes[i].name for i in read if nodes[i].operation == "gate"}
