@@ -2,9 +2,10 @@
 
 One sequence of 16 numbers a step goes through recurrent layers of 128 units, forward and back, with a random gradient
 by every output. `memory="full"` keeps what the backward pass reads of every step; `memory="low"` keeps the states at
-about sqrt(T) borders and computes each segment again. Memory is the highest resident size of a fresh process beyond
-what it had with the inputs made, without the outputs, their gradients and those of the inputs. Seconds are those of the
-processor, on one thread.
+about sqrt(T) borders and computes each segment again. Truncated back-propagation is beside them: windows of 1,000 steps
+side by side, which give the first step of each no past, and windows that advance by 250. Memory is the highest resident
+size of a fresh process beyond what it had with the inputs made, without the outputs, their gradients and those of the
+inputs (in windows no outputs are kept). Seconds are those of the processor, on one thread.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from pictures import Panel, draw_panels
 from reporting import Claim, Table, parse, parser, report
 
 from unrolled.cells import by_name
-from unrolled.layers import Recurrent
+from unrolled.layers import Recurrent, truncated
 
 LENGTHS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 QUICK = (300, 1_000)
 INPUTS, HIDDEN = 16, 128
 MOST_MEGABYTES, MOST_TIMES = 1000, 2.2
-# What is measured: cell and layers; the first is what the claims are about.
+# What is measured: cell, layers, and how it goes back; the first is what the claims are about.
 NETWORKS = (("lstm", 1), ("gru", 1), ("lstm", 3))
+EXACT = ("full", "low")
+WINDOWS = {"windows of 1,000": (1000, 1000), "windows of 1,000 every 250": (1000, 250)}
 
 Found = dict[str, float]
 
@@ -44,17 +47,23 @@ def child(cell: str, layers: int, memory: str, length: int) -> Found:
     """Forward and back over one sequence in this process: megabytes beyond the arguments, and seconds."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    layer = Recurrent(by_name(cell), INPUTS, HIDDEN, layers=layers, memory=memory)
+    kept = memory if memory in EXACT else "full"
+    layer = Recurrent(by_name(cell), INPUTS, HIDDEN, layers=layers, memory=kept)
     # compiles, and brings in what torch loads when it first goes back
     warm, _ = layer(torch.randn(1, 400, INPUTS, requires_grad=True))
     warm.sum().backward()
     x = torch.randn(1, length, INPUTS, requires_grad=True)
     gradient = torch.randn(1, length, HIDDEN)
     before, begin = status("VmRSS"), time.process_time()
-    outputs, _ = layer(x)
-    outputs.backward(gradient)
+    if memory in EXACT:
+        outputs, _ = layer(x)
+        outputs.backward(gradient)
+    else:
+        window, stride = WINDOWS[memory]
+        for part in truncated(layer, x, window=window, stride=stride):
+            part.outputs.backward(gradient[:, part.steps])
     seconds = time.process_time() - begin
-    given = (outputs.nbytes + x.nbytes) / 1e6
+    given = (x.nbytes + (gradient.nbytes if memory in EXACT else 0)) / 1e6
     return {"megabytes": max(0.0, status("VmHWM") - before - given), "seconds": seconds}
 
 
@@ -81,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: dict[tuple[str, int, str, int], Found] = {}
     for cell, layers in NETWORKS[:1] if options.quick else NETWORKS:
         for length in lengths:
-            for memory in ("full", "low"):
+            for memory in (*EXACT, *(WINDOWS if (cell, layers) == NETWORKS[0] else ())):
                 # the largest of three layers would take the machine's memory from others
                 if length * layers <= max(LENGTHS) or memory == "low":
                     how = child if options.quick else measure
@@ -112,23 +121,28 @@ def tell(
     if options.results is not None:
         picture = "long.png"
         panels = [
-            Panel(title, ("steps", label), curves(rows, measure_name), targets)
-            for title, label, measure_name, targets in (
-                ("Memory", "megabytes", "megabytes", (MOST_MEGABYTES,)),
-                ("Time, forward and back", "seconds", "seconds", ()),
+            Panel(f"{title}, {which}", ("steps", label), curves(rows, label, chosen), targets if first else ())
+            for which, chosen, first in (
+                ("LSTM of one layer", NETWORKS[:1], True),
+                ("other networks", NETWORKS[1:], False),
             )
+            for title, label, targets in (("Memory", "megabytes", (MOST_MEGABYTES,)), ("Time", "seconds", ()))
+            if first or not options.quick
         ]
         draw_panels(options.results / picture, panels)
     table = Table(columns, lines)
     return report("long", options, claims, table=table, begin=begin, remarks=str(__doc__), picture=picture)
 
 
-def curves(rows: dict[tuple[str, int, str, int], Found], measured: str) -> dict[str, list[tuple[float, float]]]:
-    """A curve for each network and way; what was too little to be seen is left out."""
+def curves(
+    rows: dict[tuple[str, int, str, int], Found], measured: str, chosen: Sequence[tuple[str, int]]
+) -> dict[str, list[tuple[float, float]]]:
+    """A curve for each of the chosen networks and each way; what was too little to be seen is left out."""
     found: dict[str, list[tuple[float, float]]] = {}
     for (cell, layers, memory, length), one in rows.items():
-        if one[measured] > 0.1 or measured == "seconds":
-            name = f"{cell}, {memory}" if layers == 1 else f"{cell}, {layers} layers, {memory}"
+        if (cell, layers) in chosen and (one[measured] > 0.1 or measured == "seconds"):
+            name = cell if layers == 1 else f"{cell}, {layers} layers"
+            name = memory if len(chosen) == 1 else f"{name}, {memory}"
             found.setdefault(name, []).append((length, one[measured]))
     return found
 

@@ -29,7 +29,8 @@ def run(name: str, results: Path) -> dict[str, Any]:
 
 def test_long(tmp_path: Path) -> None:
     found = run("long", tmp_path)
-    assert [row[2:4] for row in found["table"]["rows"]] == [[300, "full"], [300, "low"], [1000, "full"], [1000, "low"]]
+    ways = ["full", "low", "windows of 1,000", "windows of 1,000 every 250"]
+    assert [row[2:4] for row in found["table"]["rows"]] == [[steps, way] for steps in (300, 1000) for way in ways]
 
 
 def test_cost(tmp_path: Path) -> None:
