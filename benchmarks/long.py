@@ -61,7 +61,7 @@ def child(cell: str, layers: int, memory: str, length: int) -> Found:
     else:
         window, stride = WINDOWS[memory]
         for part in truncated(layer, x, window=window, stride=stride):
-            part.outputs.backward(gradient[:, part.steps])
+            part.outputs.backward(gradient[:, part.steps])  # type: ignore[no-untyped-call]
     seconds = time.process_time() - begin
     given = (x.nbytes + (gradient.nbytes if memory in EXACT else 0)) / 1e6
     return {"megabytes": max(0.0, status("VmHWM") - before - given), "seconds": seconds}
