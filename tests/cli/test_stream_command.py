@@ -146,10 +146,13 @@ def test_what_a_forecaster_needs_ahead_is_in_a_table_or_beside_the_rows(
     plan.write_text("promo\n" + "".join(f"{int(k % 3 == 0)}\n" for k in range(62)))
     words = ("--target", "sold", "--known", "promo", "--horizon", "2", "--context", "8", "--hidden", "4")
     assert main(["train", "forecast", str(data), "--out", str(run), *words, "--epochs", "1", "--quiet"]) == 0
-    by_table = lines(capsys, run, data, "--ahead", plan)
-    assert by_table[-1]["steps"] == 60 and len(by_table) == 61
+    by_plan = lines(capsys, run, data, "--ahead", plan)
+    assert by_plan[-1]["steps"] == 60 and len(by_plan) == 61
+    future = tmp_path / "future.csv"
+    future.write_text(data.read_text() + ",1\n,0\n")
+    assert lines(capsys, run, future) == by_plan
     type_in(monkeypatch, json.dumps({"rows": [json.loads(f"[{row}]") for row in rows], "ahead": [[1], [0]]}))
-    assert lines(capsys, run)[-1]["forecast"] == by_table[-1]["forecast"]
-    assert "this run needs promo of the 2 steps after a part, and 0 are known; give" in complaint(capsys, run, data)
+    assert lines(capsys, run)[-1]["forecast"] == by_plan[-1]["forecast"]
+    assert "this run needs promo of the 2 steps after a part, and 1 are known; give" in complaint(capsys, run, data)
     plan.write_text("promo\n1\nmany\n")
     assert "plan.csv, row 3: column 'promo' holds 'many'" in complaint(capsys, run, data, "--ahead", plan)

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from unrolled.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from unrolled.data.arrays import Numbers
-    from unrolled.tasks.forecast import ForecastTask
     from unrolled.tasks.tag import TagTask
     from unrolled.tasks.transcribe import TranscribeTask
 
@@ -57,21 +55,6 @@ def _columns(model: Any) -> Sequence[str]:
         layout = model.reading.layout
         return (*layout.targets, *layout.past, *layout.known)
     return tuple(model.reading.features) if model.task == "classify" else ()
-
-
-def ahead_of(model: ForecastTask, path: Path) -> list[list[float]]:
-    """The columns of a table that a forecaster needs ahead. Raises DataError."""
-    from unrolled.data.table import read_table
-    from unrolled.data.targets import as_number, not_a_number
-
-    table = read_table(path)
-    columns = [table.column(name) for name in model.reading.layout.known]
-    found = [[as_number(cell) for cell in cells] for cells in zip(*columns, strict=True)]
-    for cells, row, *values in zip(found, table.rows, *columns, strict=True):
-        for name, cell, value in zip(model.reading.layout.known, cells, values, strict=True):
-            if not isfinite(cell):
-                raise not_a_number(name, value, path, row)
-    return found
 
 
 def _rows(lines: Iterable[str], wanted: Sequence[str], path: Path) -> Iterator[Any]:

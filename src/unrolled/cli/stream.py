@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from unrolled.cli.observed import ahead_of, names_its_columns, observed
 from unrolled.cli.output import Flag, Output, as_json
-from unrolled.cli.parts import ahead_of, parts_of
-from unrolled.cli.runs import Run, open_as
+from unrolled.cli.parts import parts_of
+from unrolled.cli.runs import Run, open_as, unnamed
 from unrolled.errors import DataError
 
 if TYPE_CHECKING:
     from unrolled.streams import Stream
 
-Source = Annotated[
-    str, Parameter(help="a file with one input, or - for standard input as it comes", allow_leading_hyphen=True)
-]
+Source = Annotated[str, unnamed("a file with one input, or - for standard input as it comes")]
 State = Annotated[
     Path | None,
     Parameter(help="go on from this file, if it is there, and write where the input stopped to it; not the end yet"),
@@ -71,10 +71,15 @@ def stream(
     """Answer while one input is arriving: a line of JSON for each part, as soon as it is there.
 
     A part is a line of text; a row of numbers with commas, whose columns the first line may name, or as a JSON list; a
-    quarter of a second of 16-bit sound; a stroke as JSON [[x, y], ...]. The keys are those of model.stream().
+    quarter of a second of 16-bit sound; a stroke as JSON [[x, y], ...]. A table of a forecaster also tells when it
+    begins and, with blank targets at its end, what is known ahead. The keys are those of model.stream().
     """
     model = open_as(run, "read a stream", "classify", "regress", "tag", "language", "forecast", "transcribe")
-    open_stream: Stream = model.stream(*_saved(state), **choices.given(model))
+    saved = _saved(state)
+    parts, told = _source(model, source)
+    # A stream that goes on began earlier than this file.
+    told = {name: value for name, value in told.items() if name == "ahead" or not saved}
+    open_stream: Stream = model.stream(*saved, **{**told, **choices.given(model)})
     answers: list[dict[str, Any]] = []
 
     def say(answer: dict[str, Any], *, final: bool) -> None:
@@ -83,7 +88,7 @@ def stream(
             print(as_json(answers.pop()), flush=True)
 
     try:
-        for part in parts_of(model, source):
+        for part in parts:
             say(open_stream.push(part), final=False)
         if state is None or end:
             say(open_stream.finish(), final=True)
@@ -93,6 +98,13 @@ def stream(
             _write(state, open_stream.state())
     if not output.streams:
         output.result({"run": run, "state": state, "answers": answers}, "")
+
+
+def _source(model: Any, source: str) -> tuple[Iterator[Any], dict[str, Any]]:
+    """The parts of the input, and the choices that a file makes by itself."""
+    if model.task == "forecast" and source != "-" and names_its_columns(model, Path(source)):
+        return observed(model, Path(source))
+    return parts_of(model, source), {}
 
 
 def _saved(state: Path | None) -> tuple[bytes, ...]:
