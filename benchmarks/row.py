@@ -134,7 +134,6 @@ class Row:
             "values": dict(found.values),
             "baselines": dict(found.baselines),
             "pictures": [*found.pictures, *course],
-            "why": self.why if missed else "",
             "command": self.command or (work.commands[0] if work.commands else ""),
             "trained": round(work.trained, 1),
             "seconds": round(time.perf_counter() - begin, 1),

@@ -92,9 +92,11 @@ def remarks(rows: Sequence[Mapping[str, Any]]) -> str:
     """What the rows are, how long they take on two cores, and why targets were missed."""
     hours = sum(row["seconds"] for row in rows) / 3600
     time = f"Each row ran on one thread: {hours:.1f} hours in all, or {hours / 2:.1f} hours of two cores, one on each."
-    why = [f"- {row['name']}: {row['why']}" for row in rows if row.get("why")]
-    missed = ["Where a target was missed:\n\n" + "\n".join(why)] if why else []
-    return "\n\n".join((str(__doc__).rstrip(), time, *missed)) + "\n"
+    reasons = {row.name: row.why for _, row in all_rows()}
+    missed = [row["name"] for row in rows if not all(claim.reached for claim in claims(row))]
+    why = [f"- {name}: {reasons[name]}" for name in missed if reasons.get(name)]
+    said = ["Where a target was missed:\n\n" + "\n".join(why)] if why else []
+    return "\n\n".join((str(__doc__).rstrip(), time, *said)) + "\n"
 
 
 def claims(row: Mapping[str, Any]) -> list[Claim]:

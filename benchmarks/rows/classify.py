@@ -41,7 +41,10 @@ def digits(work: Work) -> Measured:
 
 
 def voices(label: str, seconds: float) -> Callable[[Work], Measured]:
-    """What a column says of a clip, each speaker left out in turn; accuracy over all clips."""
+    """What a column says of a clip, each speaker left out in turn; accuracy over all clips.
+
+    None of the other nine is held out for validation: each of them counts.
+    """
 
     def measure(work: Work) -> Measured:
         rows = table(work.data / VOICES)
@@ -52,8 +55,8 @@ def voices(label: str, seconds: float) -> Callable[[Work], Measured]:
             out = speakers == speaker
             parts = [[row for row, held in zip(rows, out == test, strict=True) if held] for test in (False, True)]
             files = [write(work, f"{speaker}-{place}", part, VOICES) for place, part in enumerate(parts)]
-            options = ("--label", label, "--group", "speaker", "--test", files[1], *work.limit(seconds))
-            found = work.train("classify", files[0], f"{label}-{speaker}", *options)
+            options = ("--label", label, "--group", "speaker", "--validation", 0, "--test", files[1])
+            found = work.train("classify", files[0], f"{label}-{speaker}", *options, *work.limit(seconds))
             each[speaker] = beside_sound(found["test"], features[~out], names[~out], features[out], names[out])
         weights = [int((speakers == speaker).sum()) for speaker in each]
         values, baselines = (
@@ -251,10 +254,15 @@ def make_splice(folder: Path) -> None:
     (folder / SPLICE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+WHY = {
+    "ItalyPowerDemand": "67 series of 24 steps are all there is to learn from. What is missing is 3 of 1,029 test series, "
+    "and five seeds lie further apart; in cross-validation on those 67, two are wrong, which no setting can better much."
+}
+
 ROWS = (
     Row("digits spoken", DIGITS, (Target("accuracy", 0.98),), digits, make_sounds),
-    Row("sex of a speaker never heard", VOICES, (Target("accuracy", 0.97),), voices("sex", 30), make_sounds),
-    Row("emotion of a speaker never heard", VOICES, (Target("accuracy", 0.60),), voices("emotion", 90), make_sounds),
+    Row("sex of a speaker never heard", VOICES, (Target("accuracy", 0.97),), voices("sex", 60), make_sounds),
+    Row("emotion of a speaker never heard", VOICES, (Target("accuracy", 0.60),), voices("emotion", 150), make_sounds),
     Row("animal sounds", None, (Target("accuracy", 0.95),), animals),
     *(
         Row(
@@ -263,6 +271,7 @@ ROWS = (
             (Target("accuracy", least),),
             series(name),
             make_series(name),
+            why=WHY.get(name, ""),
         )
         for name, least in LEAST.items()
     ),

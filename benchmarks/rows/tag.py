@@ -177,9 +177,17 @@ def write_table(path: Path, rows: list[list[str]]) -> None:
         csv.writer(file).writerows(rows)
 
 
+WHY_ROOM = (
+    "light alone decides, and a threshold on it is right in 97.9 % of the validation part and 99.3 % of the test. The "
+    "network reads all columns of six days of training, on which warm air and the hour of a weekday went with people. "
+    "Nearly all its errors are hours of two days of the test on which daylight came into a room that people had just "
+    "left. The validation part has no such day: eight other settings (without the time of day, causal, smaller, levels "
+    "shifted less or more, columns left out) reach 97.1 to 98.0 % there, which tells none of them apart."
+)
+
 ROWS = (
     Row("parts of speech", WORDS.format("train"), (Target("accuracy", 0.935),), words, make_words),
-    Row("occupied room", ROOM.format("train"), (Target("accuracy", 0.99),), room, make_room),
+    Row("occupied room", ROOM.format("train"), (Target("accuracy", 0.99),), room, make_room, why=WHY_ROOM),
     Row("occupied room, light unseen", ROOM.format("train"), (Target("accuracy", 0.90),), dark_room, make_room),
     Row("gestures of a video never seen", GESTURES, (Target(ABOVE, 15),), gestures, make_gestures),
 )
