@@ -255,8 +255,8 @@ def make_splice(folder: Path) -> None:
 
 
 WHY = {
-    "ItalyPowerDemand": "67 series of 24 steps are all there is to learn from. What is missing is 3 of 1,029 test series, "
-    "and five seeds lie further apart; in cross-validation on those 67, two are wrong, which no setting can better much."
+    "ItalyPowerDemand": "67 series of 24 steps are all there is to learn from. What is missing is 3 of 1,029 test "
+    "series, and five seeds lie further apart; in cross-validation on those 67, two are wrong."
 }
 
 ROWS = (
