@@ -90,6 +90,11 @@ def test_nothing_lies_on_anything_else(network: nn.Module, view: str) -> None:
     assert geometry_faults(ur.draw(network, view)) == []
 
 
+def test_convolutions_read_what_the_network_reads() -> None:
+    chain = structure_of(NETWORKS["both ways with convolutions"]()).chain
+    assert chain.reads == "5 numbers" and chain.blocks[0].detail == "9 steps wide, stride 2"
+
+
 def test_all_blocks_sizes_and_weights_are_named(network: nn.Module) -> None:
     structure = structure_of(network)
     assert structure.parameters == count(next((m for m in network.modules() if isinstance(m, nn.RNN)), network))

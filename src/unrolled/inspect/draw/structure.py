@@ -194,13 +194,14 @@ def _torch(layer: nn.RNNBase) -> Structure:
 
 def _sequence(model: SequenceNetwork) -> Structure:
     blocks = [] if model.embed is None else [_embedding(model.embed)]
+    width = model.recurrent.input_size
     if model.front is not None:
-        many = len(model.front.convolutions)
-        width = cast("nn.Conv1d", model.front.convolutions[0]).kernel_size[0]
-        said = f"{width} steps wide" + (f", every {model.front.stride}. step" if model.front.stride > 1 else "")
+        many, convolution = len(model.front.convolutions), cast("nn.Conv1d", model.front.convolutions[0])
+        width = convolution.in_channels
+        said = f"{convolution.kernel_size[0]} steps wide"
+        said += f", stride {model.front.stride}" if model.front.stride > 1 else ""
         title = f"{many} convolution{'s' * (many > 1)}"
         blocks.append(Block("wide", title, said, model.front.output_size, count(model.front)))
-    first = blocks[0].width if blocks else model.recurrent.input_size
     blocks += recurrent_blocks(model.recurrent)
     pooling = model.pooling
     last = "last step of each direction" if pooling.bidirectional else "last step"
@@ -210,7 +211,7 @@ def _sequence(model: SequenceNetwork) -> Structure:
                         pools=True, last=pooling.kind == "last"))  # fmt: skip
     blocks.append(_linear("output", model.output))
     chain = Chain(
-        "x", _reads(model.embed, first), tuple(blocks), answers="one", says=_numbers(model.output.out_features)
+        "x", _reads(model.embed, width), tuple(blocks), answers="one", says=_numbers(model.output.out_features)
     )
     return Structure("SequenceNetwork", "many to one", chain, parameters=count(model))
 

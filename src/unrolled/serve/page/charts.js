@@ -30,13 +30,24 @@ export function lines(records, least, most, label) {
   const axis = scale(records.flatMap((record) => names.map((name) => record[name])), least, most);
   const x = (k) => EDGE + (k / (records.length - 1)) * (WIDTH - EDGE - 8);
   const picture = frame(label, axis, `${records.length} parts`);
-  const known = Object.keys(records[0]);
+  const own = apart(names, Object.keys(records[0]));
   for (const name of names) {
     const points = records.map((record, k) => `${x(k).toFixed(1)},${axis.y(record[name]).toFixed(1)}`);
-    picture.append(shape("polyline", { class: colour(known.indexOf(name)), points: points.join(" ") }));
+    picture.append(shape("polyline", { class: own.get(name), points: points.join(" ") }));
   }
-  const key = make("ul", { class: "key" }, ...names.map((name) => make("li", { class: colour(known.indexOf(name)) }, name)));
+  const key = make("ul", { class: "key" }, ...names.map((name) => make("li", { class: own.get(name) }, name)));
   return make("div", {}, picture, key);
+}
+
+/** A colour for each of at most six names: its own, or where a likelier one has that, the next that is free. */
+function apart(names, known) {
+  const found = new Map();
+  for (const name of names) {
+    let place = known.indexOf(name);
+    while ([...found.values()].includes(colour(place))) place += 1;
+    found.set(name, colour(place));
+  }
+  return found;
 }
 
 /** The past, what comes, and how sure that is: quantiles in pairs from the outside in. */
