@@ -159,7 +159,10 @@ def test_engines(benchmark_named: Find, tmp_path: Path) -> None:
 def test_stream(benchmark_named: Find, tmp_path: Path) -> None:
     result = run(benchmark_named("stream"), "stream", tmp_path)
     check(result, tmp_path)
-    assert [row[0] for row in result["table"]["rows"]] == ["language", "language, next 5", "tag", "classify"]
+    names = ["language", "language, next 5", "tag", "classify", "classify sound"]
+    assert [row[0] for row in result["table"]["rows"]] == names
+    benchmark_named("stream").main(["--quick", "--results", str(tmp_path), "--only", "tag"])
+    assert [row[0] for row in json.loads((tmp_path / "stream.json").read_text())["table"]["rows"]] == names
 
 
 def test_a_full_run_without_the_real_data_says_where_it_is(
