@@ -230,8 +230,9 @@ def test_logs_say_what_was_done_and_nothing_of_users(client: Client) -> None:
     try:
         client.post("/models/moods/predict?key=SECRET", {"inputs": ["SECRET"]}, headers={"X-API-Key": "SECRET"})
         client.post("/models/SECRET/predict", {"inputs": ["SECRET"]})
+        client.get("/page/main.js?SECRET")
         # A line is written when the answer has gone.
-        assert until(lambda: stream.getvalue().count('"request"') >= 2)
+        assert until(lambda: stream.getvalue().count('"request"') >= 3)
         try:
             raise ValueError("SECRET")
         except ValueError as error:
@@ -241,9 +242,10 @@ def test_logs_say_what_was_done_and_nothing_of_users(client: Client) -> None:
     every = [json.loads(line) for line in stream.getvalue().splitlines()]
     # connections of tests before may still be ending
     lines = [line for line in every if line["event"] != "connection"]
-    assert [line["event"] for line in lines] == ["request", "request", "fault"]
-    assert lines[0]["route"] == "/models/{name}/predict" and lines[0]["status"] == 200
-    assert lines[2]["error"] == "ValueError" and "test_guarding.py" in lines[2]["at"][0]
+    assert [line["event"] for line in lines] == ["request", "request", "request", "fault"]
+    told = {(line["route"], line["status"]) for line in lines[:3]}
+    assert told == {("/models/{name}/predict", 200), ("/models/{name}/predict", 404), ("/page", 200)}
+    assert lines[3]["error"] == "ValueError" and "test_guarding.py" in lines[3]["at"][0]
     assert "SECRET" not in stream.getvalue()
 
 

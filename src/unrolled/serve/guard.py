@@ -104,8 +104,8 @@ class Guard:
 
 
 def _route(scope: Scope) -> str:
-    """The pattern of the route that took it."""
-    return str(getattr(scope.get("route"), "path", "unknown"))
+    """The pattern of the route that took it; of the page's files their folder."""
+    return str(getattr(scope.get("route"), "path", scope.get("root_path") or "unknown"))
 
 
 _METHODS = frozenset(("GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"))
