@@ -100,6 +100,7 @@ def test_a_lost_data_file_costs_nothing(
     assert main(["train", "language", "--resume", "--out", str(run), "--quiet"]) == 1
     complaint = capsys.readouterr().err
     assert complaint.startswith(f"unrolled: {text}: there is no such file; ")
+    assert "moved to: `unrolled train language FILE --resume --out " in complaint
     assert complaint.count("\n") == 1
     assert main(["train", "language", str(moved), "--resume", "--out", str(run), "--quiet"]) == 0
     assert equal(run, whole)

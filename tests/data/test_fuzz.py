@@ -12,7 +12,9 @@ from fuzzing import TARGETS, check
 from fuzzing.edits import damaged
 from unrolled.cell import Program, trace
 from unrolled.cells import LSTM
-from unrolled.errors import CellError
+from unrolled.errors import CellError, RunError
+from unrolled.runtime import weights
+from unrolled.tasks import run
 
 FILM = bytes.fromhex(
     "1a45dfa3a34286810142f7810142f2810442f381084282886d6174726f736b614287810442858102321254c367debf84deb0"
@@ -82,6 +84,15 @@ def test_what_was_found_in_programs_of_runs_stays_mended(entry: str, value: obje
     with pytest.raises(CellError) as caught:
         Program.from_json(data)
     assert len(str(caught.value)) < 200
+
+
+def test_what_was_found_in_weights_stays_mended(tmp_path: Path) -> None:
+    header = b'{"x": {"dtype": "\\u2028", "shape": [1], "data_offsets": [0, 4]}}'
+    (tmp_path / "weights.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    for read in (run.read_weights, weights.read_weights):
+        with pytest.raises(RunError) as caught:
+            read(tmp_path)
+        assert str(caught.value).isprintable() and "is cut short or damaged" in str(caught.value)
 
 
 @hypothesis.settings(max_examples=40, suppress_health_check=list(hypothesis.HealthCheck))

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,25 @@ def test_tensorboard(tmp_path):
     assert list(read) == list(range(2, 17, 2))
     assert read[4] == pytest.approx(recorder.steps[3].loss, rel=1e-5)
     assert [event.step for event in events.Scalars("valid/accuracy")] == [4, 8, 12, 16, 17]
+
+
+@pytest.mark.skipif(not tensorboard_installed(), reason="tensorboard is not installed")
+@pytest.mark.parametrize("good", [0, 9])
+def test_tensorboard_on_a_full_disk(tmp_path, monkeypatch, capfd, good):
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    hook, left, write = threading.excepthook, iter(range(good)), RecordWriter.write
+
+    def full(self, data):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, data)
+
+    monkeypatch.setattr(RecordWriter, "write", full)
+    with pytest.raises(RunError, match=r"events cannot be written \(No space left on device\); make room"):
+        Trainer(Toy(), Source(), settings(), None, [TensorBoardWriter(tmp_path / "events", every=1)]).fit()
+    assert capfd.readouterr() == ("", "")
+    assert threading.excepthook is hook
 
 
 def test_tensorboard_that_is_not_installed(tmp_path, monkeypatch):

@@ -38,6 +38,11 @@ def quoted(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
 
 
+def printable(text: object) -> str:
+    """A text of others, such as a library's error that says words of a file, on one line of signs that can be seen."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
+
+
 def listed(names: Sequence[str], most: int = 12) -> str:
     """The names in quotes, the tail counted rather than printed."""
     head = ", ".join(quoted(name) for name in names[:most])

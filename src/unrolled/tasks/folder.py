@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import unrolled
 from unrolled.cell import Cell, Program
 from unrolled.data import Vocabulary, vocabulary_from_json
+from unrolled.data.problems import printable
 from unrolled.errors import ArgumentError, CellError, DataError, RunError, UnrolledError
 from unrolled.tasks.network import NetworkPlan
 
@@ -198,7 +199,7 @@ def damaged_weights(run: Path, error: Exception) -> RunError:
     """What is said of weights that could not be read."""
     if isinstance(error, FileNotFoundError):
         return RunError(f"{run} has no {WEIGHTS}, so training did not end; go on with it by --resume")
-    return RunError(f"{run / WEIGHTS} is cut short or damaged ({error}); copy the run again")
+    return RunError(f"{run / WEIGHTS} is cut short or damaged ({printable(error)}); copy the run again")
 
 
 def strange_weight(where: str, name: str, have: object, want: object) -> RunError:

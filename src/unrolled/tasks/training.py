@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from torch import nn
 
 from unrolled.cell import Program
-from unrolled.data.large import Progress, progress_to
+from unrolled.data.large import Progress, data_files, progress_to
 from unrolled.errors import ArgumentError, DataError, RunError, TrainingError
 from unrolled.layers import blame
 from unrolled.tasks.curve import draw_curve
@@ -315,8 +315,11 @@ def _reopened(task: Task, options: NetworkOptions, common: Common, run: Path, no
     if config.task != task.name:
         raise RunError(f"{run} is a run of the task {config.task}; resume it with `unrolled train {config.task}`")
     options = _merged(run, task.options, config.options, options, ())
+    named = common.data is not None
     common = _merged(run, Common, config.common, common, (*RESUMABLE, "out", "data", "valid", "test"))
     options.cell = Program.from_json(config.network["program"])  # type: ignore[assignment]  # what load_cell takes too
+    if not named:
+        _check_there(data_of(task, common), common, f"unrolled train {task.name} FILE --resume --out {run}")
     with _encoding(notify) as told:
         parts = task.model.read(data_of(task, common), options, common)
     options = task.model.settle(options, parts)
@@ -333,6 +336,13 @@ def _reopened(task: Task, options: NetworkOptions, common: Common, run: Path, no
     settings = settings_of(model, len(source), options, common)
     config = replace(config, common=plain(replace(common, resume=False)))
     return _Ready(model, parts, source, settings, config, started)
+
+
+def _check_there(data: Path, common: Common, command: str) -> None:
+    try:
+        data_files(data, common.more)
+    except DataError as error:
+        raise DataError(f"{error}, or name the place that it was moved to: `{command}`") from None
 
 
 def _merged(run: Path, kind: type[O], saved: dict[str, Any], given: O, free: tuple[str, ...]) -> O:

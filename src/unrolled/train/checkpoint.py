@@ -16,7 +16,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from unrolled.data.problems import quoted
+from unrolled.data.problems import printable, quoted
 from unrolled.errors import RunError
 
 POINTER = "checkpoint.json"
@@ -136,7 +136,7 @@ class Checkpoints:
                 )
             tensors = {path.stem: safetensors.torch.load_file(path) for path in sorted(folder.glob("*.safetensors"))}
         except (OSError, ValueError, SafetensorError) as error:
-            raise _Damaged(f"{folder} is damaged ({error})") from error
+            raise _Damaged(f"{folder} is damaged ({printable(error)})") from error
         return Checkpoint(name, tensors, state)
 
     def _publish(self, partial: Path, name: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unrolled.errors import RunError
 from unrolled.train.observers import Evaluation, Observer, Start, Step, TrainResult
@@ -21,7 +24,7 @@ def tensorboard_installed() -> bool:
 class TensorBoardWriter(Observer):
     """Writes loss, learning rate and gradient norm of every `every` steps and each evaluation into `folder`.
 
-    Raises RunError where TensorBoard is not installed.
+    Raises RunError where TensorBoard is not installed or its files cannot be written.
     """
 
     def __init__(self, folder: Path, every: int = 10) -> None:
@@ -32,12 +35,16 @@ class TensorBoardWriter(Observer):
         self.folder = folder
         self.every = every
         self._writer: SummaryWriter | None = None
+        self._hook: Callable[[threading.ExceptHookArgs], Any] | None = None
 
     def on_start(self, start: Start) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        # Events of steps that are about to be taken again are hidden by TensorBoard.
-        self._writer = SummaryWriter(str(self.folder), purge_step=start.step + 1 if start.step else None)
+        # Its thread would print a traceback of what is raised here as well.
+        self._hook, threading.excepthook = threading.excepthook, self._unheard
+        with self._written():
+            # Events of steps that are about to be taken again are hidden by TensorBoard.
+            self._writer = SummaryWriter(str(self.folder), purge_step=start.step + 1 if start.step else None)
 
     def on_step(self, step: Step) -> None:
         if step.step % self.every == 0:
@@ -50,9 +57,28 @@ class TensorBoardWriter(Observer):
             self._write(f"valid/{name}", value, evaluation.step)
 
     def on_end(self, result: TrainResult) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        # What went wrong before is told; what ends a training is not to be hidden by it.
+        with contextlib.suppress(OSError):
+            if self._writer is not None:
+                self._writer.close()
+        if self._hook is not None:
+            threading.excepthook = self._hook
 
     def _write(self, name: str, value: float, step: int) -> None:
         if self._writer is not None:
-            self._writer.add_scalar(name, value, step)
+            with self._written():
+                self._writer.add_scalar(name, value, step)
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} cannot be written ({error.strerror or error}); "
+                "make room or allow writing, then go on with --resume"
+            ) from error
+
+    def _unheard(self, found: threading.ExceptHookArgs) -> None:
+        if self._hook is not None and not isinstance(found.exc_value, OSError):
+            self._hook(found)

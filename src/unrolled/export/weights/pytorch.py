@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from unrolled.cell import Program, trace
 from unrolled.cell.layouts import LAYOUTS
 from unrolled.cells import GRU, Elman
+from unrolled.data.problems import printable
 from unrolled.errors import ArgumentError, DataError
 from unrolled.export.weights.stacked import Stacked, as_tensor, layer_kind, lstm_program, recurrent, shaped, stacked
 from unrolled.layers import Recurrent
@@ -83,7 +84,8 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
         raise DataError("there is no such file; give a safetensors file with a state dict.", path) from None
     except (SafetensorError, OSError) as error:
         raise DataError(
-            f"this is not a safetensors file ({error}); save the weights with safetensors.torch.save_file.", path
+            f"this is not a safetensors file ({printable(error)}); save the weights with safetensors.torch.save_file.",
+            path,
         ) from None
 
 
