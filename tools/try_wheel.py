@@ -18,7 +18,7 @@ TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
 
 
 def main(dist: str, constraints: str, torch: str) -> None:
-    """Train a tiny model with the one wheel, generate and complete; complete again with the other, without torch."""
+    """Train a tiny model with the one wheel, write with it, look inside; answer with the other one without torch."""
     (wheel,) = (path for path in Path(dist).glob("*.whl") if not path.name.startswith("unrolled_runtime"))
     (small,) = Path(dist).glob("unrolled_runtime*.whl")
     with tempfile.TemporaryDirectory(prefix="unrolled-wheel-") as name:
@@ -29,6 +29,7 @@ def main(dist: str, constraints: str, torch: str) -> None:
         run("unrolled", "cells", "GRU")
         run("unrolled", "train", "language", "fox.txt", "--out", "fox", "--hidden", "32", "--epochs", "20", "--quiet")
         text = json.loads(run("unrolled", "generate", "fox", "--prompt", "the ", "--length", "20", "--json"))["text"]
+        run("unrolled", "inspect", "fox", "--out", "fox.html", "--quiet")
         print(f"{wheel.name} works outside the checkout, and wrote {text!r}")
         run_small = environment(folder, "small", constraints, str(small.resolve()))
         (folder / "prompt.txt").write_text("the quick brown \n", encoding="utf-8")
