@@ -13,7 +13,7 @@ from unrolled.layers.probe import Place
 # A gate nearer to its ends than this passes on hardly any gradient (Karpathy et al. 2015).
 CLOSED, OPEN = 0.1, 0.9
 _STILL = 1e-3
-_ALIKE = 0.98
+ALIKE = 0.98
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Health(Shown):
         return said
 
 
-def health(states: States, *, still: float = _STILL, alike: float = _ALIKE) -> Health:
+def health(states: States, *, still: float = _STILL, alike: float = ALIKE) -> Health:
     """The health of all units over one input.
 
     Dead: a hidden state whose deviation over the steps is below `still` times the largest of its layer. Redundant: two

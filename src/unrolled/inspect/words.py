@@ -54,10 +54,9 @@ def _horizon(found: Sequence[Horizon]) -> list[str]:
     first = found[0]
     units = np.maximum(first.unit_horizons, 0)
     numbers = ", ".join(f"{horizon.words} by {horizon.by}" for horizon in found)
-    said = (
-        f"{numbers}. Single units: from {units.min()} to {units.max()}, median {np.median(units):g}; furthest: unit "
-        f"{int(units.argmax())}."
-    )
+    least, most = int(units.min()), int(units.max())
+    single = f"from {least} to {most}, median {np.median(units):g}; furthest: unit {int(units.argmax())}"
+    said = f"{numbers}. Single units: {f'all {most}' if least == most else single}."
     return [*_entry(str(first.place), said), _curve(first.distances, first.curve)]
 
 

@@ -30,7 +30,8 @@ def decay_chart(curves: Sequence[Curve], across: str, up: str, *, level: float |
         return _TOP + (_HIGH - _TOP - _BOTTOM) * (high - math.log10(max(size, _LOWEST))) / (high - low)
 
     said = escape(f"{up} against {across}")
-    parts = [f'<svg class="chart" viewBox="0 0 {_WIDE:g} {_HIGH:g}" role="img" aria-label="{said}">']
+    box = f'viewBox="0 0 {_WIDE:g} {_HIGH:g}" role="img" aria-label="{said}"'
+    parts = [f'<div class="plot" tabindex="0"><svg class="chart" {box}>']
     step = max(1, (high - low) // 6)
     for power in range(low, high + 1, step):
         at = y(10.0**power)
@@ -52,7 +53,7 @@ def decay_chart(curves: Sequence[Curve], across: str, up: str, *, level: float |
             parts.append(f'<circle class="c{k % 6}" cx="{x(d):.1f}" cy="{y(s):.1f}" r="3" data-tip="{tip}"/>')
     parts.append(f'<text x="{(_LEFT + _WIDE) / 2:g}" y="{_HIGH - 5:g}" text-anchor="middle">{escape(across)}</text>')
     names = "".join(f'<li class="c{k % 6}">{escape(name)}</li>' for k, (name, _, _) in enumerate(curves))
-    return "".join(parts) + f'</svg><ul class="key"><li class="what">{escape(up)}:</li>{names}</ul>'
+    return "".join(parts) + f'</svg></div><ul class="key"><li class="what">{escape(up)}:</li>{names}</ul>'
 
 
 def _power(power: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.inspect.condition import ALIKE, CLOSED, OPEN
 from unrolled.inspect.draw import Picture
 from unrolled.inspect.inspection import Depth, Inspection, Reading
 from unrolled.inspect.report.charts import decay_chart, heat_table, visible
@@ -118,7 +119,9 @@ def _items(lines: Sequence[str]) -> str:
 def _summary(found: Inspection, compared: Inspection | None) -> str:
     depth = found.depth
     lines = [f"Looked at {depth.data}."]
-    lines += [f"Gradient, {g.place}: {g.verdict.sentence}. {_sentence(g.verdict.advice)}" for g in depth.gradients]
+    lines += [f"Gradient, {g.place}: {_sentence(g.verdict.sentence)}" for g in depth.gradients]
+    # The advice of several layers differs in a number at most.
+    lines += [_sentence(g.verdict.advice) for g in depth.gradients if g.verdict.advice][:1]
     horizon = depth.horizon
     if horizon is not None:
         lines.append(f"It looks back {horizon.words}: further back an input changes less than {horizon.threshold:.0%}.")
@@ -127,7 +130,11 @@ def _summary(found: Inspection, compared: Inspection | None) -> str:
     beside = ""
     if compared is not None:
         beside = f'<div class="wide" tabindex="0"><pre>{_clean(comparison([found, compared]))}</pre></div>'
-    return _items([line.replace("..", ".").strip() for line in lines]) + beside
+    return _items(lines) + beside
+
+
+def _muted(words: str) -> str:
+    return f'<p class="muted">{_clean(words)}</p>'
 
 
 def _sentence(words: str) -> str:
@@ -152,7 +159,8 @@ def _gradient(depth: Depth) -> str:
     said = [f"{g.place}: {g.verdict.sentence}" for g in depth.gradients]
     said += [f"Jacobian of a step, {s.place}: {s.sentence}" for s in depth.spectra]
     chart = decay_chart(curves, "steps before the last", "what is left of the gradient, ‖dh_T / ds_t‖", level=1.0)
-    return chart + _items([*said, *depth.remarks])
+    told = "How much of what the last step teaches reaches earlier ones: below 0.01 training hardly sees what is there."
+    return _muted(told) + chart + _items([*said, *depth.remarks])
 
 
 def _horizon(depth: Depth) -> str:
@@ -161,9 +169,9 @@ def _horizon(depth: Depth) -> str:
     curves = [(f"{h.place}, by {h.by}", h.distances, h.curve) for h in depth.horizons]
     level = depth.horizons[0].threshold
     said = [f"{h.place}, by {h.by}: {h.words}" for h in depth.horizons]
-    return decay_chart(curves, "steps back", "how much another input changes the last state", level=level) + _items(
-        said
-    )
+    told = f"How much the last state changes with the input of one step; the horizon is the furthest with {level:.0%}."
+    chart = decay_chart(curves, "steps back", "how much another input changes the last state", level=level)
+    return _muted(told) + chart + _items(said)
 
 
 def _explorer() -> str:
@@ -187,7 +195,7 @@ text, [ and ] through the units.</p>
 <div id="next"><h3 id="next-head"></h3><ol id="likely"></ol><p id="came" class="muted"></p></div>
 <h3>Most active here</h3><ul id="active"></ul>
 <h3>Highest at</h3><ul id="passages" class="passages"></ul>
-<h3>Path of the state</h3>
+<h3>Path of the state, the last steps in red</h3>
 <svg id="path" viewBox="0 0 300 200" role="img" aria-label="the state in two dimensions"></svg>
 </div></div>"""
 
@@ -198,7 +206,8 @@ def _health(reading: Reading) -> str:
         f"two dimensions show {plane.explained.sum():.0%} of what {plane.place} {plane.name} does"
         for plane in reading.paths
     ]
-    return _items([*lines, *reading.remarks])
+    told = f"A gate is closed below {CLOSED:g} and open above {OPEN:g}; two units say the same where |r| is above"
+    return _muted(f"{told} {ALIKE:g}.") + _items([*lines, *reading.remarks])
 
 
 def _expected(found: Surprise) -> str:
@@ -214,16 +223,15 @@ def _expected(found: Surprise) -> str:
         rows.append("<tr>" + "".join(f"<td>{_clean(cell)}</td>" for cell in cells) + "</tr>")
     which = "the most surprising answers" if len(nats) > _MOST_ROWS else "the answers"
     head = "<tr><th>place</th><th>answer</th><th>likeliest</th><th>nats</th></tr>"
-    return (
-        f'<p class="muted">{which}</p><table class="plain"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
-    )
+    told = f"{which.capitalize()}, and what was likeliest. Nats are -log p of what came: 0.7 is 1 in 2, 4.6 is 1 in 99."
+    return f'{_muted(told)}<table class="plain"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
 
 
 def _why(found: Sequence[Attribution]) -> str:
-    parts = []
+    parts = [_muted("Red steps speak for the answer, blue ones against it; point at one to see by how much.")]
     for k, one in enumerate(found):
         gap = "" if one.gap is None else f" The contributions sum to the change of the score within {one.gap:.2%}."
-        asked = f"the score of {one.output!r} at {one.answer!r} ({one.score:.3g})"
+        asked = f"the score of {visible(one.output)!r} at {visible(one.answer)!r} ({one.score:.3g})"
         head = f"{one.method}: what each step added to {asked}."
         parts.append(
             f'<h3>{_clean(head)}</h3><p class="muted">{_clean(gap)}</p>'

@@ -121,7 +121,11 @@
     const cursor = byId("cursor");
     if (cursor) { cursor.setAttribute("x1", now.step); cursor.setAttribute("x2", now.step); }
     const point = byId("here"), at = network().path.points[now.step];
-    if (point && at) { point.setAttribute("cx", px(at)); point.setAttribute("cy", py(at)); }
+    if (!point || !at) return;
+    point.setAttribute("cx", px(at));
+    point.setAttribute("cy", py(at));
+    const last = network().path.points.slice(Math.max(0, now.step - 24), now.step + 1);
+    byId("trail").setAttribute("points", last.map((p) => `${px(p)},${py(p)}`).join(" "));
   };
 
   // ---- the path of the state
@@ -132,7 +136,8 @@
     px = (p) => (10 + (280 * (p[0] - low[0])) / (high[0] - low[0] || 1)).toFixed(1);
     py = (p) => (190 - (180 * (p[1] - low[1])) / (high[1] - low[1] || 1)).toFixed(1);
     byId("path").replaceChildren(
-      svg("polyline", { points: points.map((p) => `${px(p)},${py(p)}`).join(" ") }), svg("circle", { id: "here", r: 4 }));
+      svg("polyline", { points: points.map((p) => `${px(p)},${py(p)}`).join(" ") }),
+      svg("polyline", { id: "trail", class: "trail" }), svg("circle", { id: "here", r: 4 }));
   };
 
   // ---- what is known of a step
