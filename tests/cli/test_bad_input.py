@@ -68,7 +68,7 @@ RANGES = {
     "--learning-rate=nan": "learning_rate=nan must be above zero",
     "--dropout=1.5": "dropout is 1.5",
     "--zoneout=-0.1": "zoneout is -0.1",
-    "--validation=1": "fraction=1.0",
+    "--validation=1": "1.0 of the rows cannot be held out to validate on",
     "--clip=-1": "clip=-1.0 must be above zero",
 }
 

@@ -74,6 +74,7 @@ def test_a_cell_of_ones_own_without_a_run(
         (["gruu"], 1, "there is no cell 'gruu'"),
         (["{tmp}"], 1, "config.json"),
         (["{run}", "--steps", "40"], 1, "40 steps do not fit a picture; give 1 to 12"),
+        (["gru", "--out", "{tmp}/gru.jpg"], 2, "gru.jpg names no kind of picture; end it in .svg, .png or .pdf"),
         (["{run}", "--theme", "sepia"], 2, "theme"),
         (["{run}", "--out", "{tmp}/taken/here"], 1, "cannot be made"),
     ],

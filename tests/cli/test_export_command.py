@@ -61,7 +61,8 @@ def test_int8_beside_float32(run: Path, files: Path, capsys: pytest.CaptureFixtu
     [
         (["--data", "x.txt"], 2, "--data measures what int8 weights cost, and the weights stay float32; add --int8."),
         (["--to", "pickle"], 2, 'Invalid value "pickle" for --to.'),
-        (["--int8", "--data", "missing.txt"], 1, "missing.txt"),
+        (["--int8", "--data", "missing.txt"], 1, "missing.txt: there is no such file to measure on"),
+        (["--to", "bfloat16", "--data", "missing.txt"], 1, "missing.txt: there is no such file to measure on"),
     ],
 )
 def test_refusals(run: Path, more: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

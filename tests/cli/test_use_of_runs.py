@@ -51,6 +51,11 @@ def test_generate_goes_on_from_the_prompt_and_obeys_its_seed(runs: Path, capsys:
     assert result(capsys, *arguments[:-1], 5)["text"] != first["text"]
 
 
+def test_letters_that_a_run_never_saw_are_named(runs: Path, capsys: Captured) -> None:
+    assert main(["generate", str(runs / "language"), "--prompt", "a Ж", "--length", "3"]) == 0
+    assert capsys.readouterr().err == "unknown to this run: 'Ж'\n"
+
+
 def test_generate_prints_each_piece_as_it_is_made(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     flushed: list[int] = []
@@ -187,7 +192,9 @@ def test_a_run_of_another_task_is_refused(
         (["predict", "nowhere", "--literal", "b"], 1, "is not a run folder"),
         (["generate", "language", "--temperature", "-1"], 1, "temperature"),
         (["generate", "language", "--length", "0"], 1, "length is 0"),
-        (["complete", "language", "x", "--count", "0"], 1, "count is 0"),
+        (["complete", "language", "the", "--count", "0"], 1, "count is 0"),
+        (["complete", "language", "x", "--file", "y.txt"], 2, "give the text to complete, or --file FILE"),
+        (["inspect", "language", "--out", "nowhere/r.html"], 1, "nowhere/r.html cannot be written"),
     ],
 )
 def test_what_cannot_be_done_is_said(

@@ -127,7 +127,7 @@ def test_nothing_that_can_be_used(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("sound,text\na.wav,x\n")
     with pytest.raises(DataError, match="no column is named 'file', 'points', 'strokes'; say which of 'sound', 'text'"):
         read_recordings(tmp_path / "a.csv")
-    sentence = r"there is no column 'said'; say which of 'sound', 'text' holds what is said or written \(text\)"
+    sentence = r"there is no column 'said'; say which of 'sound', 'text' holds what is said or written \(--text\)"
     with pytest.raises(DataError, match=sentence):
         read_recordings(tmp_path / "a.csv", inputs="sound", text="said")
 

@@ -77,8 +77,8 @@ def test_one_group_cannot_be_split() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((10, 0.0, 0), "fraction=0.0 of the rows cannot be held out; give a number between 0 and 1"),
-        ((10, 1.0, 0), "fraction=1.0 of the rows cannot be held out"),
+        ((10, 0.0, 0), "0.0 of the rows cannot be held out to validate on; give a share between 0 and 1"),
+        ((10, 1.0, 0), "1.0 of the rows cannot be held out"),
         ((1, 0.5, 0), "two parts cannot be made of 1 row; give at least 2"),
     ],
 )

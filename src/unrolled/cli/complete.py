@@ -8,9 +8,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from unrolled.cli.output import Flag, Output
-from unrolled.cli.runs import Column, Row, Run, open_as, read_units
+from unrolled.cli.runs import Column, Row, Run, note_unknown, open_as, read_units, unnamed
+from unrolled.errors import UsageError
 
-Text = Annotated[str | None, Parameter(help="the text to complete", allow_leading_hyphen=True)]
+Text = Annotated[str | None, unnamed("the text to complete")]
 File = Annotated[
     str | None,
     Parameter(
@@ -36,12 +37,13 @@ def complete(
     """List the likeliest next words, or the next symbols of a sequence, with their probabilities."""
     model = open_as(run, "complete", "language")
     if file is None:
-        if strange := model.unknown(text or ""):
-            output.note(f"unknown to this run: {', '.join(map(repr, strange))}")
+        note_unknown(model, text or "", output)
         rows = _rows(model.complete(text or "", count, single=single))
         output.result({"text": text or "", "completions": rows}, "\n".join(map(_line, rows)))
         return
-    documents = read_units(model, file, text, column)
+    if text is not None:
+        raise UsageError("give the text to complete, or --file FILE, one of the two.")
+    documents = read_units(model, file, None, column)
     found: list[Row] = [
         {"path": origin.path, "row": origin.row, "completions": _rows(model.complete(one, count, single=single))}
         for one, origin in zip(documents.texts, documents.origins, strict=True)

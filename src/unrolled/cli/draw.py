@@ -35,8 +35,10 @@ def draw(
     output: Output = Output(),
 ) -> None:
     """Draw the network of a run rolled and unrolled and the inside of its cell, as SVG, PNG or PDF."""
+    single = out is not None and out.suffix != "" and not out.is_dir()
+    if single and out is not None and out.suffix.lower() not in (".svg", ".png", ".pdf"):
+        raise UsageError(f"{out} names no kind of picture; end it in .svg, .png or .pdf, or give a folder.")
     found = _pictures(run, steps)
-    single = out is not None and out.suffix.lower() in (".svg", ".png", ".pdf")
     if view is not None:
         found = {name: picture for name, picture in found.items() if name.startswith(view)}
     if not found:

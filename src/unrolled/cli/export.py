@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from unrolled.cli.output import Flag, Output
 from unrolled.cli.runs import Run
-from unrolled.errors import UsageError
+from unrolled.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from unrolled.export.to_onnx import Accuracy, Export, Written
@@ -31,15 +31,16 @@ def export(
     run: Run, /, *, to: To = "onnx", out: Out = None, int8: Int8 = False, data: Data = None, output: Output = Output()
 ) -> None:
     """Write a run as ONNX models, run them in ONNX Runtime at other sizes and compare them with our own answers."""
+    if data is not None and not int8 and to == "onnx":
+        raise UsageError("--data measures what int8 weights cost, and the weights stay float32; add --int8.")
+    if data is not None and not data.exists():
+        raise DataError("there is no such file to measure on; check --data", data)
     if to == "bfloat16":
         if int8:
             raise UsageError("--int8 is a form of ONNX models, and the form asked for is bfloat16; leave one out.")
         _halved(run, run.with_name(f"{run.name}-bfloat16") if out is None else out, data, output)
         return
     from unrolled.export.to_onnx import onnx
-
-    if data is not None and not int8:
-        raise UsageError("--data measures what int8 weights cost, and the weights stay float32; add --int8.")
 
     def progress(name: str, place: int, count: int) -> None:
         what = f"{place + 1} of {count}: {name} is written and tried" if place < count else f"measuring on {name}"

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from unrolled.cli.output import Output
-from unrolled.cli.runs import Run, open_as
+from unrolled.cli.runs import Run, note_unknown, open_as
 
 Prompt = Annotated[str, Parameter(help="the text to go on from", allow_leading_hyphen=True)]
 Length = Annotated[int, Parameter(help="most units to write")]
@@ -31,6 +31,7 @@ def generate(
 ) -> None:
     """Let a language model write, unit by unit."""
     model = open_as(run, "generate", "language")
+    note_unknown(model, prompt, output)
     pieces = model.generate(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if not output.streams:
         output.result({"prompt": prompt, "text": "".join(pieces), "seed": seed}, "")

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from unrolled.cli.output import Output
 from unrolled.cli.runs import Input, Literal, Run
-from unrolled.errors import UsageError
+from unrolled.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from unrolled.inspect.inspection import Inspection, Opened
@@ -39,6 +39,8 @@ def inspect(
 
     if source is not None and literal is not None:
         raise UsageError("give a file (or - for standard input) or --literal TEXT, one of the two.")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise RunError(f"{out} cannot be written, because its folder is not there; choose another --out.")
     opened = [open_inside(one) for one in (run, compare) if one is not None]
     found = []
     for one in opened:

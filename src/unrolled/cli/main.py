@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, ValidationError
 
 from unrolled import __version__
 from unrolled.cli.commands import COMMANDS, block
@@ -57,7 +58,7 @@ def _run(arguments: list[str]) -> int:
     try:
         build_app(*arguments[:1])(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError) as fault:
-        return _complain(_sentence(fault), USAGE)
+        return _complain(_misspelt(fault) or _sentence(fault), USAGE)
     except UnrolledError as fault:
         return _complain(_sentence(fault), AT_FAULT, alone=not fault.everywhere)
     except KeyboardInterrupt as stop:
@@ -73,6 +74,18 @@ def _run(arguments: list[str]) -> int:
         return _complain(f"This is a fault of unrolled itself ({kind}: {fault}): please report it with the traceback "
                          "that UNROLLED_TRACEBACK=1 shows.", AT_FAULT, alone=True)  # fmt: skip
     return DONE
+
+
+def _misspelt(fault: BaseException) -> str:
+    """The sentence where an option was taken for a file or a text, because the command has none of that name."""
+    if not isinstance(fault, ValidationError) or fault.argument is None or fault.app is None:
+        return ""
+    given = [token.value for token in fault.argument.tokens if token.value.startswith("--")]
+    if not given:
+        return ""
+    known = [name for one in fault.app.assemble_argument_collection() for name in one.names if name.startswith("--")]
+    near = get_close_matches(given[0].partition("=")[0], known, n=1)
+    return f"Unknown option: {given[0]}." + (f" Did you mean {near[0]}?" if near else "")
 
 
 def _sentence(fault: BaseException) -> str:

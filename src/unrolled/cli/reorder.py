@@ -8,10 +8,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from unrolled.cli.output import Flag, Output
-from unrolled.cli.runs import Column, Row, Run, open_as, read_units
+from unrolled.cli.runs import Column, Row, Run, open_as, read_units, unnamed
 from unrolled.errors import UsageError
 
-Text = Annotated[str | None, Parameter(help="the words to put in order", allow_leading_hyphen=True)]
+Text = Annotated[str | None, unnamed("the words to put in order")]
 File = Annotated[
     str | None,
     Parameter(help="reorder each line of a file (- for standard input) or row of a table", allow_leading_hyphen=True),

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from unrolled.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
+    from unrolled.cli.output import Output
     from unrolled.data import Documents
     from unrolled.tasks.classify import ClassifyTask
     from unrolled.tasks.language import LanguageTask
@@ -19,9 +20,19 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Run = Annotated[Path, Parameter(help="run folder that `unrolled train` wrote")]
-Input = Annotated[
-    str | None, Parameter(help="file, table or folder, or - for standard input", allow_leading_hyphen=True)
-]
+
+
+def _no_option(_: Any, value: str | None) -> None:
+    if value is not None and value.startswith("--"):
+        raise ValueError("it looks like an option")
+
+
+def unnamed(words: str) -> Parameter:
+    """An argument without a name: it may be `-` and begin with a hyphen, but two of them are a misspelt option."""
+    return Parameter(help=words, allow_leading_hyphen=True, validator=_no_option)
+
+
+Input = Annotated[str | None, unnamed("file, table or folder, or - for standard input")]
 Literal = Annotated[str | None, Parameter(help="the text itself instead of a file", allow_leading_hyphen=True)]
 Column = Annotated[str | None, Parameter(help="column of a table that holds the text; default: the run's own")]
 
@@ -35,6 +46,12 @@ def open_as(run: Path, verb: str, *tasks: str) -> Any:
         able = " or ".join(f"`unrolled train {task}`" for task in tasks)
         raise RunError(f"{run} is a run of the task {model.task}, which cannot {verb}; give a run of {able}.")
     return model
+
+
+def note_unknown(model: LanguageTask, text: str, output: Output) -> None:
+    """Say which units of a prompt the run has never seen."""
+    if strange := model.unknown(text):
+        output.note(f"unknown to this run: {', '.join(map(repr, strange))}")
 
 
 def read_texts(

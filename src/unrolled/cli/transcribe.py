@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from unrolled.cli.evaluate import metric_lines
 from unrolled.cli.output import Flag, Output
 from unrolled.cli.parts import signal_parts
-from unrolled.cli.runs import Row, Run, open_as
+from unrolled.cli.runs import Row, Run, open_as, unnamed
 from unrolled.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 Source = Annotated[
     str,
-    Parameter(
-        help="a table as for training (its texts are compared if it has them), a file, or - for a stream",
-        allow_leading_hyphen=True,
-    ),
+    unnamed("a table as for training (its texts are compared if it has them), a file, or - for a stream"),
 ]
 
 

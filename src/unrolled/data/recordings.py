@@ -53,7 +53,7 @@ def read_recordings(
     column = inputs if inputs is not None else _input_column(table)
     if text is not None and text not in table.columns:
         raise DataError(
-            f"there is no column {text!r}; say which of {listed(table.columns)} holds what is said or written (text)",
+            f"there is no column {text!r}; say which of {listed(table.columns)} holds what is said or written (--text)",
             path,
         )
     cells = [cell.strip() for cell in table.column(column)]
@@ -97,7 +97,7 @@ def _input_column(table: Table) -> str:
     if found is None:
         raise DataError(
             f"no column is named {listed(INPUT_COLUMNS)}; "
-            f"say which of {listed(table.columns)} names the files (inputs)",
+            f"say which of {listed(table.columns)} names the files (--inputs)",
             table.path,
         )
     return found

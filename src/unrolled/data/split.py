@@ -27,7 +27,7 @@ def split_rows(
     ArgumentError, and DataError where one group has all the rows.
     """
     if not 0 < fraction < 1:
-        raise ArgumentError(f"fraction={fraction} of the rows cannot be held out; give a number between 0 and 1")
+        raise ArgumentError(f"{fraction} of the rows cannot be held out to validate on; give a share between 0 and 1")
     if n < 2:
         raise ArgumentError(f"two parts cannot be made of {n} row{'s' * (n != 1)}; give at least 2")
     for name, values in (("groups", groups), ("labels", labels)):

@@ -27,20 +27,20 @@ def find_cell(choice: str) -> Cell:
     if colon:
         return _cell_of(_run(Path(file)), file, name)
     if choice.endswith(".py"):
-        raise CellError(f"--cell {choice} names a file but no cell in it; write {choice}:NAME")
+        raise CellError(f"{choice} names a file but no cell in it; write {choice}:NAME")
     return cells.by_name(choice)
 
 
 def _run(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"unrolled_user_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise CellError(f"--cell {path}: there is no such Python file; give file.py:NAME")
+        raise CellError(f"{path}: there is no such Python file; give file.py:NAME")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up by name
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise CellError(f"--cell {path}: running the file failed with {type(error).__name__}: {error}") from error
+        raise CellError(f"{path}: running the file failed with {type(error).__name__}: {error}") from error
     return module
 
 
@@ -50,11 +50,11 @@ def _cell_of(module: ModuleType, file: str, name: str) -> Cell:
         try:
             found = found()
         except TypeError as error:
-            raise CellError(f"--cell {file}:{name} needs values for its fields ({error}); give them defaults") from None
+            raise CellError(f"{file}:{name} needs values for its fields ({error}); give them defaults") from None
     if isinstance(found, Cell):
         return found
     there = ", ".join(n for n, v in vars(module).items() if _is_own(v, module)) or "none"
-    raise CellError(f"--cell {file}:{name}: the file has no cell of that name; its cells are: {there}")
+    raise CellError(f"{file}:{name}: the file has no cell of that name; its cells are: {there}")
 
 
 def _is_own(value: object, module: ModuleType) -> bool:

@@ -93,7 +93,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
         raise RunError(
             f"{path} could not be written ({error.strerror or error}); make room or write permission there, "
-            "or choose another --out"
+            "or choose another place"
         ) from None
 
 
@@ -118,7 +118,7 @@ def write_config(run: Path, config: Config) -> None:
 def check_free(run: Path) -> None:
     """RunError unless a new run may be written there."""
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise RunError(f"{run} is there and not empty; choose another --out, or go on with that run by --resume")
+        raise RunError(f"{run} is there and not empty; choose another place, or go on with that run by --resume")
 
 
 def create_folder(out: Path | None, task: str) -> Path:
@@ -141,7 +141,7 @@ def create_folder(out: Path | None, task: str) -> Path:
                 number += 1
     except OSError as error:
         raise RunError(
-            f"{out or 'runs'}: the run folder could not be made ({error.strerror}); choose another --out"
+            f"{out or 'runs'}: the run folder could not be made ({error.strerror}); choose another place"
         ) from None
 
 

@@ -146,11 +146,11 @@ class LanguageText(ABC):
         return beam.words(logs, state, count, in_word=kind_of(prompt[-1:]) == Kind.LETTER)
 
     def unknown(self, text: str) -> list[str]:
-        """The words or symbols of a text that the vocabulary lacks; of other units none is named."""
-        split = {"symbol": split_symbols, "word": split_words}.get(self.vocabulary.units)
+        """The words, symbols or characters that the vocabulary lacks, once each; bytes and pieces know all."""
+        split = {"symbol": split_symbols, "word": split_words, "char": list}.get(self.vocabulary.units)
         parts = [] if split is None else split(text)
         missing = self.vocabulary.encode(text) == self.vocabulary.unknown
-        return [part for part, lacks in zip(parts, missing, strict=bool(parts)) if lacks]
+        return list(dict.fromkeys(part for part, lacks in zip(parts, missing, strict=bool(parts)) if lacks))
 
     def _kinds(self) -> npt.NDArray[np.int64]:
         """What each unit does to a word; a part of a character counts as a letter, a learnt end of text as a mark."""

@@ -271,8 +271,8 @@ def _of_table(path: Path, reading: Reading, options: ClassifyOptions, said: str 
             said = "sound" if files else "dna" if bases else "series" if _mostly_numbers(table, free) else None
         if said is None:
             raise DataError(
-                f"there is no column {options.text!r}; say which of {listed(table.columns)} is the text (text), "
-                "or what the rows are (read_as)",
+                f"there is no column {options.text!r}; say which of {listed(table.columns)} is the text (--text), "
+                "or what the rows are (--read-as)",
                 path,
             )
     if said == "sound":
