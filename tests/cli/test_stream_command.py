@@ -156,3 +156,15 @@ def test_what_a_forecaster_needs_ahead_is_in_a_table_or_beside_the_rows(
     assert "this run needs promo of the 2 steps after a part, and 1 are known; give" in complaint(capsys, run, data)
     plan.write_text("promo\n1\nmany\n")
     assert "plan.csv, row 3: column 'promo' holds 'many'" in complaint(capsys, run, data, "--ahead", plan)
+
+
+def test_a_sound_comes_in_quarters_of_a_second(tmp_path: Path, monkeypatch: Patch) -> None:
+    soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")
+    samples = (1000 * np.sin(np.arange(5000))).astype("<i2")
+    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="PCM_16")
+    model = types.SimpleNamespace(task="classify", reading=types.SimpleNamespace(kind="sound", rate=8000))
+    type_in(monkeypatch, samples.tobytes())
+    for source in (str(tmp_path / "a.wav"), "-"):
+        parts = list(parts_of(model, source))
+        assert [len(part) for part in parts] == [2000, 2000, 1000]
+        np.testing.assert_allclose(np.concatenate(parts), samples / 32768, atol=1e-6)

@@ -172,6 +172,8 @@ def test_a_sound_is_judged_while_it_comes(client: Client, models: Any, tmp_path:
     model = models["calls"]
     assert [found["label"]] == [by_file["label"]] == model.predict(model.reading.sounds([tmp_path / "a.wav"]))
     assert found["probabilities"] == pytest.approx(by_file["probabilities"], abs=1e-5)
+    (by_json,) = predictions(client, "calls", [(whole / 32768).tolist()])
+    assert by_json["probabilities"] == pytest.approx(by_file["probabilities"], abs=1e-5)
 
 
 def test_pen_strokes(client: Client, models: Any) -> None:

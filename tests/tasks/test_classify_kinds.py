@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from unrolled import Classifier, load
+from unrolled.data.audio import read_sound
 from unrolled.errors import ArgumentError, DataError, RunError
 from unrolled.tasks import TASKS, Common, open_run
 from unrolled.tasks.classify import ClassifyTask
@@ -88,6 +89,17 @@ def test_sound_from_a_folder_for_each_class(sounds: Path, sound_run: Path) -> No
 def reading_of(path: Path, **options: Any) -> Reading:
     group = "speaker" if path.suffix == ".csv" else None
     return recognise(path, ClassifyOptions(file="clip" if group else None, label="what", **options), group)
+
+
+def test_a_run_that_reads_forwards_can_hear_a_sound_as_it_comes(sounds: Path, tmp_path: Path) -> None:
+    told: list[Any] = []
+    fit(sounds, tmp_path / "run", told, epochs=1, bidirectional=False)
+    assert any("levels as they are, so that it can stream" in event.text for event in told if isinstance(event, Note))
+    model = model_of(tmp_path / "run")
+    (features,) = model.reading.sounds([sounds / "high" / "3.wav"])
+    stream = model.stream()
+    stream.push(read_sound(sounds / "high" / "3.wav")[0])
+    assert stream.finish()["label"] == model.predict([features])[0]
 
 
 def test_sound_from_a_manifest(sounds: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ _SOUNDS = tuple(sorted(SOUND_SUFFIXES))
 _STEPS_A_SECOND = 100
 _SAMPLES_A_STEP = 480
 _BASES = "ACGTACGGTA"
+_SAMPLES = [0.0, 0.1, 0.2, 0.1, 0.0, -0.1, -0.2, -0.1]
 
 
 def intake_of(model: TaskModel[Any]) -> Intake:
@@ -64,7 +65,8 @@ def _classify(model: ClassifyTask) -> Intake:
     reading = model.reading
     if reading.kind == "sound":
         told = {"rate": reading.rate, "step_seconds": reading.hop}
-        return Intake("sound", None, partial(_sound_file, model), _SOUNDS, told)
+        parse = intake.samples(_STEPS_A_SECOND / reading.rate, reading.heard)
+        return Intake("sound", parse, partial(_sound_file, model), _SOUNDS, told, _SAMPLES)
 
     def read(path: Path, most: int) -> list[Item]:
         return [Item(value, len(value)) for value in reading.unlabelled(path).inputs]
@@ -227,7 +229,7 @@ def _transcribe(model: TranscribeTask) -> Intake:
     if isinstance(signal, Sound):
         told = {"rate": signal.rate, "step_seconds": 1 / _STEPS_A_SECOND}
         parse = intake.samples(_STEPS_A_SECOND / signal.rate, signal.mel)
-        return Intake("sound", parse, read, _SOUNDS, told, [0.0, 0.1, 0.2, 0.1, 0.0, -0.1, -0.2, -0.1])
+        return Intake("sound", parse, read, _SOUNDS, told, _SAMPLES)
     if signal.kind == "strokes":
         points = [[[0, 0], [4, 9], [8, 0]], [[2, 4], [6, 4]]]
         return Intake("strokes", intake.strokes, read, signal.suffixes, {}, points)

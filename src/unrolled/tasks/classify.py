@@ -295,6 +295,7 @@ def _remark(reading: Reading, inputs: Inputs) -> tuple[str, ...]:
     if reading.kind == "sound":
         long = _span(*(f"{max(0, steps - 1) * reading.hop:.1f}" for steps in (lengths[0], lengths[-1])))
         features = f"{reading.bands} mel bands{' and pitch' if reading.pitch else ''} each {1000 * reading.hop:g} ms"
+        features += ", levels as they are, so that it can stream" if reading.steady and not reading.centre else ""
         return (f"read as sound of {long} s at {reading.rate:,} Hz, {features}",)
     long = _span(*(f"{steps:,}" for steps in (lengths[0], lengths[-1])))
     if reading.kind == "dna":
