@@ -6,6 +6,7 @@ import json
 import pickle
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from unrolled.data import UNITS, SubwordVocabulary, Vocabulary, WordVocabulary, build_vocabulary, vocabulary_from_json
-from unrolled.errors import ArgumentError, DataError
+from unrolled.errors import ArgumentError, DataError, EngineError
+from unrolled.tasks.run import read_vocabulary
 
 TEXTS = [
     "The cat sat on the mat, and the dog (a big one) didn't mind.\n\nWhy? Nobody knows; it cost $5 or 1,000.50!",
@@ -193,7 +195,7 @@ def test_subwords_are_learnt_to_size() -> None:
     assert "est" in "".join(vocabulary.tokens)
 
 
-def test_subwords_without_their_library_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subwords_without_their_library_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def refuse(name: str, *rest: Any) -> Any:
@@ -202,9 +204,10 @@ def test_subwords_without_their_library_are_said(monkeypatch: pytest.MonkeyPatch
         return real(name, *rest)
 
     stored = build("subword").to_json()
+    (tmp_path / "vocabulary.json").write_text(json.dumps(stored))
     monkeypatch.setattr(builtins, "__import__", refuse)
-    for use in (lambda: build("subword"), lambda: vocabulary_from_json(stored)):
-        with pytest.raises(DataError, match="subwords need tokenizers, which is not installed; run"):
+    for use in (lambda: build("subword"), lambda: vocabulary_from_json(stored), lambda: read_vocabulary(tmp_path)):
+        with pytest.raises(EngineError, match="subwords need tokenizers, which is not installed; run"):
             use()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from unrolled.data.arrays import Ids
 from unrolled.data.vocabulary.base import Decoder, Vocabulary
 from unrolled.data.vocabulary.byte import PieceDecoder, show_bytes, utf8
-from unrolled.errors import ArgumentError, DataError
+from unrolled.errors import ArgumentError, DataError, EngineError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -140,7 +140,8 @@ def _library() -> Any:
     try:
         import tokenizers
     except ImportError:
-        raise DataError(
+        # No DataError: a run that is read without the library is not damaged.
+        raise EngineError(
             "subwords need tokenizers, which is not installed; run \"pip install 'unrolled[text]'\""
         ) from None
     return tokenizers
