@@ -83,6 +83,8 @@ def test_cells_and_large_products_on_every_set_of_this_processor(forced: Target)
     assert host() == forced
     check_engine("compiled", cells.GRU(), Case(3, 5, 4, 17, ragged=True), torch.float64)
     check_engine("compiled", cells.LSTM(), Case(9, 4, 5, 33, reverse=True), torch.float32)
+    # of one stage, two gates have a product with state and input, one has both apart: strips of unlike many columns
+    check_engine("compiled", cells.GRU(), Case(20, 4, 5, 41), torch.float64)
     assert compiler.compiled(trace(cells.GRU()), "float64").lanes == forced.bits // 64
     a, b = torch.randn(67, 301), torch.randn(301, 45)
     torch.testing.assert_close(large.multiply(a, b), a @ b, rtol=1e-4, atol=1e-4)

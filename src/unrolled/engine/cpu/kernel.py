@@ -26,8 +26,18 @@ HEADER = ("steps", "first", "last", "input", "hidden", "output", "descending", "
 
 
 def panel_blocks(target: Target, stage: Stage) -> int:
-    """Blocks of units that a stage's tile covers: as many as fill its columns of vectors."""
-    return max(1, target.vectors() // max((len(g.results) for g in stage.groups), default=target.vectors()))
+    """Blocks of units that a stage's tile covers: as many as fill its columns of vectors.
+
+    The narrowest group's where there are 16 registers: with a single column it would wait for its own sums.
+    """
+    one = min if target.registers < 32 else max
+    return max(1, target.vectors() // one((len(g.results) for g in stage.groups), default=target.vectors()))
+
+
+def strips(target: Target, width: int) -> list[tuple[int, int]]:
+    """First vector and vectors of each strip of a panel: side by side they would leave a tile too few rows."""
+    most = target.vectors()
+    return [(first, min(most, width - first)) for first in range(0, width, most)]
 
 
 def whole_heads(target: Target, lanes: int, stage: Stage, group: Group, units: int) -> bool:
@@ -126,7 +136,8 @@ class Kernel:
         blocks = self._panel(stage)
         if self.direct:
             return 1, sum(len(g.results) for g in stage.groups)
-        rows = min(self.target.rows(blocks * len(g.results)) for g in stage.groups)
+        widths = [size for g in stage.groups for _, size in strips(self.target, blocks * len(g.results))]
+        rows = self.target.rows(max(widths))
         return min(rows, 8), sum(blocks * len(g.results) for g in stage.groups)
 
     def _panel(self, stage: Stage) -> int:
@@ -247,8 +258,11 @@ class Kernel:
         start = self._address(group.operand, m, first)
 
         def tile(start: Any, matrix: Any, *, add: bool) -> None:
-            arguments = (start, stride, number(1), matrix, target, number(vectors * self.kind.lanes), depth)
-            call_tile(b, self.kind, rows, width, count, arguments, add=add)
+            for first, size in strips(self.target, width):
+                there = b.add(matrix, self._bytes(b.mul(depth, number(first * self.kind.lanes))))
+                place = b.add(target, self._bytes(number(first * self.kind.lanes)))
+                arguments = (start, stride, number(1), there, place, number(vectors * self.kind.lanes), depth)
+                call_tile(b, self.kind, rows, size, count, arguments, add=add)
 
         tile(start, matrix, add=add)
         if group.heads > 1 and times > 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from unrolled.cell import Program, Sizes
 from unrolled.engine.cpu.compiler import Compiled, Pass
 from unrolled.engine.cpu.joined import INPUT
-from unrolled.engine.cpu.kernel import panel_blocks, whole_heads
+from unrolled.engine.cpu.kernel import panel_blocks, strips, whole_heads
 from unrolled.engine.cpu.schedule import Group
 
 # U as its parameter has it, blocks one above the other; "U" is the dense matrix that has them on its diagonal.
@@ -48,11 +48,12 @@ def recipe(code: Compiled, step: Pass, sizes: Sizes) -> Recipe:
 def _recipe(code: Compiled, step: Pass, sizes: Sizes) -> Recipe:
     total, places, parts = 0, [], []
     for stage, group in step.schedule.placed():
-        blocks, lanes, results = panel_blocks(code.target, stage), code.lanes, len(group.results)
+        tile, lanes = (panel_blocks(code.target, stage), len(group.results)), code.lanes
+        blocks, results = tile
         shapes = [where(code.program, sizes, group, name) for name in group.names]
         heads = group.heads if whole_heads(code.target, lanes, stage, group, sizes.of(stage.width)) else 1
         if heads > 1:
-            found, size = _of_heads(shapes, group, (blocks, lanes, results), total)
+            found, size = _of_heads(code, shapes, group, tile, total)
             parts += found
             places.append(total)
             total += -(-size // lanes) * lanes
@@ -64,33 +65,50 @@ def _recipe(code: Compiled, step: Pass, sizes: Sizes) -> Recipe:
         depth, wide = part * len(shapes) if group.transposed else part, blocks * lanes * results
         count = -(-units // (blocks * lanes))
         for k, (source, row, _, _) in enumerate(shapes):
-            place = total + (k * part * wide if group.transposed else k * lanes)
-            rest = (depth * wide, wide, results * lanes, blocks, count)
-            parts.append(Part(source, row, group.transposed, units, inner, part, place, rest))
+            place, along, across = (k * part * wide, wide, lanes) if group.transposed else _column(code, k, tile, depth)
+            rest = (depth * wide, along, across, blocks, count)
+            parts.append(Part(source, row, group.transposed, units, inner, part, total + place, rest))
         places.append(total)
         # whole cache lines
         total += -(-count * depth * wide // lanes) * lanes
     return Recipe(total, tuple(places), tuple(parts))
 
 
+def _column(code: Compiled, k: int, tile: tuple[int, int], depth: int) -> tuple[int, int, int]:
+    """Where the k-th matrix's vectors of a panel begin, how far apart they are, and those of its next block of units.
+
+    `tile`: blocks, and matrices of each side by side. Several blocks are more than a strip only where there are two of
+    them, so the way from one to the next is the same for all.
+    """
+    blocks, results = tile
+
+    def place(vector: int) -> tuple[int, int]:
+        first, size = next(s for s in reversed(strips(code.target, blocks * results)) if s[0] <= vector)
+        return (first * depth + vector - first) * code.lanes, size * code.lanes
+
+    start, step = place(k)
+    return start, step, place(k + results)[0] - start if blocks > 1 else 0
+
+
 def _of_heads(
-    shapes: list[tuple[str, int, int, int]], group: Group, tile: tuple[int, int, int], start: int
+    code: Compiled, shapes: list[tuple[str, int, int, int]], group: Group, tile: tuple[int, int], start: int
 ) -> tuple[list[Part], int]:
     """The parts of matrices that are blocks on a diagonal, without its zeros, and how many elements they take."""
-    blocks, lanes, results = tile
+    (blocks, results), lanes = tile, code.lanes
     _, _, height, width = shapes[0]
     units, inner = height // group.heads, width // group.heads
     if group.transposed:
         units, inner = inner, units
     depth, wide = inner * (len(shapes) if group.transposed else 1), blocks * lanes * results
     panels = units // (blocks * lanes)
-    rest = (depth * wide, wide, results * lanes, blocks, panels)
     parts = []
     for k, (_, row, _, _) in enumerate(shapes):
+        place, along, across = (k * inner * wide, wide, lanes) if group.transposed else _column(code, k, tile, depth)
+        rest = (depth * wide, along, across, blocks, panels)
         for head in range(group.heads):
-            place = start + head * panels * depth * wide + (k * inner * wide if group.transposed else k * lanes)
             first = row + head * (height // group.heads)
-            parts.append(Part(BLOCKS, first, group.transposed, units, inner, inner, place, rest))
+            begin = start + head * panels * depth * wide + place
+            parts.append(Part(BLOCKS, first, group.transposed, units, inner, inner, begin, rest))
     return parts, group.heads * panels * depth * wide
 
 
