@@ -23,6 +23,7 @@ NAMES = (
     "mnist1d",
     "tasks",
     "engines",
+    "avx2",
     "long",
     "kills",
     "cost",

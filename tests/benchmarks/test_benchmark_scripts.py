@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from unrolled.engine.cpu.target import processor
 
 ROOT = Path(__file__).parent.parent.parent
 Find = Callable[[str], ModuleType]
@@ -24,6 +27,7 @@ SCRIPTS = (
     "mnist1d",
     "tasks",
     "engines",
+    "avx2",
     "large_text",
     "server",
     "stream",
@@ -154,6 +158,14 @@ def test_engines(benchmark_named: Find, tmp_path: Path) -> None:
     result = run(benchmark_named("engines"), "engines", tmp_path)
     check(result, tmp_path)
     assert len(result["table"]["rows"]) == 4 * 2 * 2
+
+
+@pytest.mark.skipif(processor().bits < 256 or not processor().triple.startswith("x86_64"), reason="it has no AVX2")
+def test_avx2(benchmark_named: Find, tmp_path: Path) -> None:
+    result = run(benchmark_named("avx2"), "avx2", tmp_path)
+    check(result, tmp_path)
+    assert len(result["table"]["rows"]) == 3 * 2
+    assert "UNROLLED_TARGET" not in os.environ
 
 
 def test_stream(benchmark_named: Find, tmp_path: Path) -> None:
