@@ -128,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         size = 400_000 if options.quick else _size(options.gigabytes, folder)
         make_text(folder / "text.txt", size)
+        os.sync()  # else the encoding waits for the text to be written
         made = time.perf_counter() - begin
         print(f"large_text: {size / GIGABYTE:.1f} GB of text in {made:.0f} s", flush=True)
         trained, said, peak = train(folder / "text.txt", folder, options)
