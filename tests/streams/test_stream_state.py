@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,22 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 import unrolled as ur
-from streams.streamed import TEXTS, classifier, language
+from streams.streamed import (
+    SERIES,
+    SOUNDS,
+    STEPS,
+    TEXTS,
+    classifier,
+    forecaster,
+    hearer,
+    language,
+    sample,
+    tagger,
+    transcriber,
+)
+from unrolled.data.signals import Sound, Strokes
 from unrolled.errors import ArgumentError
+from unrolled.streams.saved import Kept, pack, unpack
 
 MODEL = language(units="word", cell="lstm", layers=2)
 STREAM = MODEL.stream()
@@ -108,6 +123,54 @@ def test_a_state_that_was_cut_short_is_refused(size: int) -> None:
 def test_damaged_states_are_refused_in_a_sentence(state: bytes, words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
         MODEL.stream(state)
+
+
+STRANGE = (
+    lambda v: v[:0],
+    lambda v: np.concatenate([v, v]),
+    lambda v: v[None],
+    lambda v: np.full_like(v, np.nan) if v.dtype.kind == "f" else v - 9,
+    lambda v: np.full_like(v, 1e30) if v.dtype.kind == "f" else np.full_like(v, 2**40),
+)
+
+
+@pytest.mark.parametrize("name", ["sound", "pens", "speech", "rows", "pooled", "forecast"])
+def test_a_strange_array_is_refused_or_goes_on(name: str) -> None:
+    whole: Any
+    if name == "sound":
+        start, whole = hearer(pooling="attention")[0].stream, SOUNDS[1]
+    elif name == "pens":
+        start, whole = transcriber(Strokes(whole=False), reduction=3).stream, sample(Strokes(whole=False), 30)
+    elif name == "speech":
+        signal = Sound(8000, 6, steady=True)
+        start, whole = transcriber(signal, reduction=2).stream, sample(signal, 25)
+    elif name == "rows":
+        start, whole = tagger(STEPS, "numbers", differences=True).stream, STEPS[0]
+    elif name == "pooled":
+        start, whole = classifier(convolutions=2, kernel=5, stride=2, pooling="mean").stream, "red green's"
+    else:
+        start, whole = forecaster(SERIES, known=SERIES).stream, np.concatenate([SERIES, SERIES], 1)
+    choices = {"ahead": SERIES} if name == "forecast" else {}
+    stream, half = start(**choices), len(whole) // 2
+    stream.push(whole[:half])
+    header, kept = unpack(stream.state())
+    arrays = {key: value for key, value in kept.values.items() if isinstance(value, np.ndarray)}
+    assert arrays
+    for key, value in arrays.items():
+        for strange in STRANGE:
+            state = pack({**header, "format": 1}, Kept(**{**kept.values, key: strange(value)}))
+            with contextlib.suppress(ArgumentError), np.errstate(all="ignore"):
+                moved = start(state)
+                moved.push(whole[half:])
+                moved.finish()
+
+
+def test_sound_that_was_never_scaled_is_refused() -> None:
+    stream = hearer()[0].stream()
+    sentence = "a sample is 12000 in size, and samples are numbers from -1 to 1; divide those of 16 bits by 32,768"
+    with pytest.raises(ArgumentError, match=sentence):
+        stream.push(np.array([3, -12000, 5], np.int16))
+    assert stream.steps == 0
 
 
 def test_a_state_is_bytes() -> None:

@@ -14,6 +14,8 @@ from unrolled.data.signals import HOP, Signal, Sound, Strokes
 from unrolled.errors import ArgumentError
 
 Array = npt.NDArray[Any]
+# No sound goes beyond 1 by so much, but one of whole numbers does.
+_LOUDEST = 100.0
 
 
 class Feed(Protocol):
@@ -93,8 +95,9 @@ class _PenFeed:
         return {"first": np.array(first, np.float32), "last": self.last.astype(np.float32)}
 
     def load(self, saved: dict[str, Array]) -> None:
-        self.first = float(saved["first"][0]) if len(saved["first"]) else None
-        self.last = saved["last"][-1:]
+        begun = len(saved["first"]) > 0 and len(saved["last"]) > 0
+        self.first = float(saved["first"][0]) if begun else None
+        self.last = saved["last"][-1:] if begun else saved["last"][:0]
 
 
 class SoundFeed:
@@ -112,7 +115,7 @@ class SoundFeed:
         self.offset = 0
 
     def push(self, part: Numbers) -> Numbers:
-        self.samples = np.concatenate([self.samples, np.asarray(part, np.float32).ravel()])
+        self.samples = np.concatenate([self.samples, _checked(np.asarray(part, np.float32).ravel())])
         return self._rows(self.offset + len(self.samples) // self.hop - self.reach)
 
     def finish(self) -> Numbers:
@@ -124,7 +127,7 @@ class SoundFeed:
         return {"samples": self.samples, "passed": np.array([self.done, self.offset])}
 
     def load(self, saved: dict[str, Array]) -> None:
-        self.samples = saved["samples"]
+        self.samples = _checked(saved["samples"])
         done, offset = (max(0, int(count)) for count in saved["passed"])
         self.done, self.offset = max(done, offset), offset
 
@@ -138,3 +141,13 @@ class SoundFeed:
         self.samples = self.samples[passed * self.hop :].copy()  # a view would keep the whole part
         self.offset += passed
         return found
+
+
+def _checked(samples: Numbers) -> Numbers:
+    """Samples as they are; ArgumentError where they were never brought to -1 to 1."""
+    loudest = float(np.abs(samples).max(initial=0))
+    if loudest > _LOUDEST:
+        raise ArgumentError(
+            f"a sample is {loudest:g} in size, and samples are numbers from -1 to 1; divide those of 16 bits by 32,768"
+        )
+    return samples

@@ -58,7 +58,7 @@ class ConvolutionStream:
 
     def load(self, kept: Kept) -> None:
         most = self.kernel + self.stride
-        self.held = kept.array("held", (None, self.zeros.shape[1]), most=most)
+        self.held = kept.finite("held", (None, self.zeros.shape[1]), most=most)
         self.passed = kept.count("passed", most)
 
 
@@ -116,4 +116,4 @@ class GroupStream:
         return Kept.join(waiting=Kept(steps=self.rest))
 
     def load(self, kept: Kept) -> None:
-        self.rest = kept.within("waiting").array("steps", (None, self.rest.shape[1]), most=self.size)
+        self.rest = kept.within("waiting").finite("steps", (None, self.rest.shape[1]), most=self.size)

@@ -54,8 +54,8 @@ class Pool:
         return Kept(sum=self.sum, weight=self.weight, highest=self.highest)
 
     def load(self, kept: Kept) -> None:
-        self.sum = kept.array("sum", self.sum.shape, np.float64)
-        self.weight = kept.array("weight", (1,), np.float64)
+        self.sum = kept.finite("sum", self.sum.shape, np.float64)
+        self.weight = kept.finite("weight", (1,), np.float64)
         self.highest = kept.array("highest", (1,), np.float64)
 
     def _attend(self, outputs: Numbers) -> None:

@@ -45,9 +45,11 @@ class Kept:
                 raise damaged(f"{name} has the shape {found.shape}")
         return found
 
-    def finite(self, name: str, shape: tuple[int | None, ...]) -> npt.NDArray[np.float32]:
-        """An array of float32 without infinity and NaN; raises ArgumentError."""
-        found = self.array(name, shape)
+    def finite(
+        self, name: str, shape: tuple[int | None, ...], dtype: npt.DTypeLike = np.float32, *, most: int = 2**20
+    ) -> npt.NDArray[Any]:
+        """The same without infinity and NaN; raises ArgumentError."""
+        found = self.array(name, shape, dtype, most=most)
         if not np.isfinite(found).all():
             raise damaged(f"{name} is not finite")
         return found
