@@ -179,7 +179,7 @@ class Language(LanguageText, Model):
         return UnitNetwork(self.network)
 
 
-class UnitNetwork(StreamNetwork):
+class UnitNetwork(StreamNetwork[RuntimeLayers]):
     """Ids (T,) -> logits (T, V); a single id goes through kernels that are bound to this stream's memory."""
 
     def __init__(self, network: Network) -> None:
@@ -191,6 +191,4 @@ class UnitNetwork(StreamNetwork):
         if len(steps) != 1:
             return super().read(steps)
         self.count += 1
-        layers: RuntimeLayers = self.layers
-        found: Array = self.logits(layers.stepper.row(steps.item()))[None]
-        return found
+        return self.logits(self.layers.stepper.row(steps.item()))[None]

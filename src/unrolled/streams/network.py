@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -31,12 +31,15 @@ class Layers(Part, Protocol):
         ...
 
 
-class StreamNetwork:
+L = TypeVar("L", bound=Layers)
+
+
+class StreamNetwork(Generic[L]):
     """Features -> a front that may wait for more -> layers, a part of one sequence at a time."""
 
-    def __init__(self, features: Features, layers: Layers, front: Front | None = None) -> None:
+    def __init__(self, features: Features, layers: L, front: Front | None = None) -> None:
         self.features = features
-        self.layers: Any = layers
+        self.layers = layers
         self.front = front
         self.count = 0
 
@@ -65,8 +68,7 @@ class StreamNetwork:
             self.front.load(kept)
 
     def _through(self, x: Numbers) -> Numbers:
-        found: Numbers = self.layers(x) if len(x) else _nothing()
-        return found
+        return self.layers(x) if len(x) else _nothing()
 
 
 def _nothing() -> Numbers:

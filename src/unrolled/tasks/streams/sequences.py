@@ -103,7 +103,7 @@ def language_stream(model: LanguageTask, choices: Mapping[str, Any]) -> Language
     return LanguageStream(origin, units, UnitNetwork(model.module.eval(), model.device), picked)
 
 
-class UnitNetwork(StreamNetwork):
+class UnitNetwork(StreamNetwork[TorchLayers]):
     """Ids (T,) -> logits (T, V); a single one without anything that is not needed for it."""
 
     def __init__(self, module: LanguageNetwork, device: torch.device) -> None:
