@@ -287,7 +287,7 @@ def test_what_is_no_vocabulary_is_refused(data: object) -> None:
         ),
         (("pre_tokenizer",), None, "not plain byte-level BPE"),
         (("pre_tokenizer",), {"type": "Whitespace"}, "not plain byte-level BPE"),
-        (("model", "vocab", "a"), 10**6, "its ids have gaps"),
+        (("model", "vocab", "a"), 2**31, "its ids have gaps"),
         (("model", "vocab", "日"), 256, "its tokens are not made of the 256 bytes"),
     ],
 )

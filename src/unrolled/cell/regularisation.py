@@ -40,7 +40,7 @@ class Regularisation:
     def __post_init__(self) -> None:
         for name in ("input_dropout", "dropout", "output_dropout", "zoneout", "recurrent_dropout", "weight_drop"):
             value = getattr(self, name)
-            for rate in value.values() if isinstance(value, Mapping) else (value,):
+            for rate in value.values() if name == "zoneout" and isinstance(value, Mapping) else (value,):
                 check_rate(name, rate)
 
     def __str__(self) -> str:
@@ -48,9 +48,9 @@ class Regularisation:
         return ", ".join(name if value is True else f"{name}={value}" for name, value in changed)
 
 
-def check_rate(name: str, rate: float) -> None:
+def check_rate(name: str, rate: object) -> None:
     """ArgumentError unless 0 <= rate < 1."""
-    if not 0 <= rate < 1:
+    if not isinstance(rate, int | float) or not 0 <= rate < 1:
         raise ArgumentError(f"{name} is {rate}, but it is the share that is dropped; give a number from 0 to below 1.")
 
 

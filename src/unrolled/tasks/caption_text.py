@@ -118,7 +118,9 @@ def sight_from_json(data: dict[str, Any]) -> Sight:
     """What `schema` wrote; RunError where it was changed or damaged, before memory is taken for it."""
     channels, features = data.get("channels"), data.get("features")
     around = data.get("around")
-    counts = [*channels, data.get("blocks"), *([features] if features is not None else [])] if channels else [None]
+    counts: list[Any] = [None]
+    if channels and isinstance(channels, list):
+        counts = [*channels, data.get("blocks"), *([features] if features is not None else [])]
     known = (
         type(around) is int
         and around % 2 == 1

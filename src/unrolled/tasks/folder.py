@@ -218,7 +218,7 @@ def blaming_config(
     try:
         yield
     except kinds as error:
-        said = str(error)
+        said = printable(error)
         # A damaged entry may be as long as the file.
         said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
         raise RunError(f"{where}: {CONFIG} was changed or damaged ({said}); copy the run again") from None

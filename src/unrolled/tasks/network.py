@@ -75,12 +75,14 @@ class NetworkPlan:
 
     @property
     def fewest_weights(self) -> int:
-        """How many numbers the recurrent layers and the embedding hold, counted without building anything."""
+        """How many numbers are in the recurrent layers and what is before them, counted without building anything."""
         directions = 1 + self.bidirectional
         first = _count(self.program, Sizes(self.recurrent_inputs, self.hidden, self.hidden))
         deeper = _count(self.program, Sizes(directions * self.hidden, self.hidden, self.hidden))
-        embedding = (self.vocabulary or 0) * self.inputs
-        return directions * (first + (self.layers - 1) * deeper) + embedding
+        embedding = ((self.vocabulary or 0) + (self.positions or 0)) * self.inputs
+        channels = self.inputs + (self.convolutions - 1) * self.hidden if self.convolutions else 0
+        front = channels * self.kernel * self.hidden
+        return directions * (first + (self.layers - 1) * deeper) + embedding + front
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for config.json."""

@@ -90,6 +90,9 @@ def regress_schema(plan: NetworkPlan, schema: dict[str, Any]) -> RegressSchema:
     columns = entry(schema, "columns", dict)
     if len(target_scaler.mean) != plan.outputs or set(columns) != _REGRESS_COLUMNS:
         raise RunError("the data's schema does not fit the network's outputs")
+    names = columns["target"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise RunError("the data's schema does not name the columns of the numbers")
     return RegressSchema(target_scaler, columns, input_scaler(plan, schema))
 
 
@@ -198,7 +201,10 @@ def forecast_schema(schema: dict[str, Any]) -> ForecastSchema:
     """RunError where something is missing or does not fit."""
     reading = Histories.from_json(entry(schema, "reading", dict))
     shape, levels = entry(schema, "shape", dict), entry(schema, "quantiles", list)
-    if set(shape) != {f.name for f in fields(ForecastShape)}:
+    counts = [shape.get(name) for name in ("context", "horizon", "segment", "past", "known")]
+    counts += shape["seasons"] if isinstance(shape.get("seasons"), list) else [None]
+    whole = all(type(count) is int and count >= 0 for count in counts)
+    if set(shape) != {f.name for f in fields(ForecastShape)} or not whole:
         raise RunError("the data's schema does not describe the window of the forecast")
     try:
         found = ForecastShape(**{**shape, "seasons": tuple(shape["seasons"])})

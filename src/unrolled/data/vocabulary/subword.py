@@ -100,12 +100,13 @@ def load_tokenizer(description: object) -> Tokenizer:
     # The library raises Exception, and nothing narrower, for JSON that it cannot use.
     except Exception as error:
         raise _damaged("it cannot be read") from error
-    if _settings(tokenizer) != _settings(_untrained()):
-        raise _damaged("it is not plain byte-level BPE")
     vocabulary = tokenizer.get_vocab()
     alphabet = set(_byte_alphabet())
+    # First, because what comes next takes a moment for each id up to the largest.
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         raise _damaged("its ids have gaps")
+    if _settings(tokenizer) != _settings(_untrained()):
+        raise _damaged("it is not plain byte-level BPE")
     if not alphabet <= vocabulary.keys() or not all(alphabet.issuperset(token) for token in vocabulary):
         raise _damaged("its tokens are not made of the 256 bytes")
     return tokenizer
