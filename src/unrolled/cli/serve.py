@@ -38,15 +38,7 @@ def serve(
     for name, seconds in (("save-every", save_every), ("keep", keep)):
         if not seconds > 0:
             raise UsageError(f"--{name} is {seconds:g}; give a number of seconds above 0.")
-    try:
-        import fastapi  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-        import websockets  # noqa: F401
-    except ImportError as error:
-        raise RunError(
-            f"serving needs {error.name}, which is not installed; run pip install 'unrolled[serve]'."
-        ) from None
+    _need_libraries()
     from unrolled.serve.app import build_app
     from unrolled.serve.guard import LOOPBACK
     from unrolled.serve.keys import read_keys
@@ -70,3 +62,15 @@ def serve(
         sys.stdout.flush()
 
     make_server(app, limits, listening).run([listener])
+
+
+def _need_libraries() -> None:
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+        import websockets  # noqa: F401
+    except ImportError as error:
+        raise RunError(
+            f"serving needs {error.name}, which is not installed; run \"pip install 'unrolled[serve]'\"."
+        ) from None

@@ -71,11 +71,7 @@ def read_steps(
     aside: dict[str, str] = {}
     if features is None:
         free = [name for name in table.columns if name not in taken]
-        aside = _unusable(table, free, list(groups.values()))
-        features = [name for name in free if name not in aside]
-        if clock is None:
-            clock = next((name for name in free if name in aside and _days(table.column(name)) >= _FEWEST_DAYS), None)
-            aside.pop(clock or "", None)
+        features, clock, aside = _chosen(table, free, clock, list(groups.values()))
     if not features:
         raise DataError(f"no column of numbers is left beside {listed([str(t) for t in taken if t])}; add one", path)
     numbers, good = number_columns(table, features, problems)
@@ -101,6 +97,17 @@ def read_steps(
         clock,
         tuple(problems.found),
     )
+
+
+def _chosen(
+    table: Table, free: Sequence[str], clock: str | None, groups: list[list[int]]
+) -> tuple[list[str], str | None, dict[str, str]]:
+    """The columns that are read, that of time stamps, and why the others are not."""
+    aside = _unusable(table, free, groups)
+    if clock is None:
+        clock = next((name for name in free if name in aside and _days(table.column(name)) >= _FEWEST_DAYS), None)
+        aside.pop(clock or "", None)
+    return [name for name in free if name not in aside and name != clock], clock, aside
 
 
 def clock_values(seconds: float) -> tuple[float, float, float]:

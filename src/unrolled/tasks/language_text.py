@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -147,7 +147,8 @@ class LanguageText(ABC):
 
     def unknown(self, text: str) -> list[str]:
         """The words, symbols or characters that the vocabulary lacks, once each; bytes and pieces know all."""
-        split = {"symbol": split_symbols, "word": split_words, "char": list}.get(self.vocabulary.units)
+        splits: dict[str, Callable[[str], list[str]]] = {"symbol": split_symbols, "word": split_words, "char": list}
+        split = splits.get(self.vocabulary.units)
         parts = [] if split is None else split(text)
         missing = self.vocabulary.encode(text) == self.vocabulary.unknown
         return list(dict.fromkeys(part for part, lacks in zip(parts, missing, strict=bool(parts)) if lacks))
