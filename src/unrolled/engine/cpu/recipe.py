@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from unrolled.cell import Program, Sizes
 from unrolled.engine.cpu.compiler import Compiled, Pass
@@ -28,13 +29,23 @@ class Part:
     rest: tuple[int, int, int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """How the matrices of a pass are packed: elements in all, where each group's panels begin, and the parts."""
 
     elements: int
     groups: tuple[int, ...]
     parts: tuple[Part, ...]
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The parameters that the matrices are in."""
+        return tuple(dict.fromkeys(part.source for part in self.parts))
+
+    @cached_property
+    def owners(self) -> tuple[int, ...]:
+        """For each part, the place of its parameter in `sources`."""
+        return tuple(self.sources.index(part.source) for part in self.parts)
 
 
 def recipe(code: Compiled, step: Pass, sizes: Sizes) -> Recipe:
