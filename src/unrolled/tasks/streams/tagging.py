@@ -29,11 +29,11 @@ def tag_stream(model: TagTask, choices: Mapping[str, Any]) -> Running:
     chosen(NoChoices, choices)
     source, module = input_stream(model.reader), model.module.eval()
 
-    numbers = isinstance(model.reader, NumberInput)
+    device, numbers = model.device, isinstance(model.reader, NumberInput)
 
     @torch.no_grad()
     def features(steps: Any, before: int) -> Numbers:
-        found = module.encode(torch.from_numpy(steps)[None].to(model.device)) if numbers else model.encoded(steps)
+        found = module.encode(torch.from_numpy(steps)[None].to(device)) if numbers else model.encoded(steps)
         return as_numbers(found[0])
 
     network = StreamNetwork(features, TorchLayers(module.recurrent, module.output))
