@@ -77,6 +77,17 @@ def test_weights_are_counted_before_they_are_made() -> None:
     assert built.fewest_weights == counted + recurrent + 5 * 3
 
 
+@pytest.mark.parametrize("value", [0, -1, 10**400, 2.0, "4", True, None])
+def test_sizes_are_whole_numbers_that_a_machine_has(value: Any) -> None:
+    for name in ("hidden", "inputs", "layers"):
+        with pytest.raises(RunError, match=f"the network's {name} is ") as caught:
+            NetworkPlan.from_json({**plan().to_json(), name: value})
+        assert len(str(caught.value)) < 200
+    if value is not None:
+        with pytest.raises(RunError, match="the network's chrono is "):
+            NetworkPlan.from_json({**plan().to_json(), "chrono": value})
+
+
 def test_what_is_said_of_a_run_can_be_read() -> None:
     with pytest.raises(RunError) as caught, blaming_config("run"):
         raise RunError("node 6 of \u2028 is damaged")

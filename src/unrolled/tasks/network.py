@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unrolled.cell import Initial, Program, Sizes
 from unrolled.cell.regularisation import Regularisation
+from unrolled.data.problems import quoted
 from unrolled.errors import CellError, RunError
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ class NetworkPlan:
         data = {name: data.get(name, default) for name, default in entries.items()}
         for name, kinds in _KINDS.items():
             value = data[name]
-            if type(value) not in kinds or (int in kinds and float not in kinds and type(value) is int and value < 1):
-                raise RunError(f"the network's {name} is {value!r}")
+            count = float not in kinds and type(value) is int
+            if type(value) not in kinds or (count and not 1 <= value <= _MOST):
+                raise RunError(f"the network's {name} is {quoted(value)}")
         regularisation = data["regularisation"]
         if isinstance(regularisation, Regularisation):
             regularisation = asdict(regularisation)
@@ -118,6 +120,8 @@ class NetworkPlan:
             raise RunError(str(error)) from None
 
 
+# More than any memory holds, and a float still knows it.
+_MOST = 2**40
 _KINDS: dict[str, tuple[type, ...]] = {
     "inputs": (int,),
     "hidden": (int,),
