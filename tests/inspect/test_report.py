@@ -228,6 +228,16 @@ def test_the_page_is_used_by_keyboard_and_search(opened) -> None:
     assert view.get_attribute("html", "data-theme") == "light"
 
 
+def test_units_are_one_stop_of_the_keyboard(opened) -> None:
+    view = opened(page(reading(some_text(60))))
+    view.click("#units button >> nth=1")
+    view.keyboard.press("ArrowRight")
+    assert view.get_attribute("#units button >> nth=2", "aria-pressed") == "true"
+    assert view.evaluate("document.activeElement.textContent") == "2"
+    view.keyboard.press("Tab")
+    assert view.evaluate("document.activeElement.parentNode.id") != "units"
+
+
 def test_a_pattern_leads_to_its_unit_and_steps_show_what_was_expected(opened) -> None:
     found = reading(some_text(60))
     view = opened(page(found))

@@ -53,7 +53,7 @@ class Health(Shown):
         said = [str(one) for one in self.saturation]
         said.append(f"{len(self.dead)} of {self.units} units hardly move" + _some([str(u) for u in self.dead]))
         pairs = [f"{r.first} and {r.second} (r {r.correlation:+.2f})" for r in self.redundant]
-        said.append(f"{len(pairs)} pairs of units say the same" + _some(pairs))
+        said.append(f"{len(pairs):,} pairs of units say the same" + _some(pairs))
         return said
 
 

@@ -97,9 +97,10 @@ def _looked(reading: Reading, row: Floats) -> str:
 
 
 def _surprise(found: Surprise) -> str:
+    before = [_quoted(joined(found.answers[max(0, u - 12) : u])) for u, _, _ in found.most(4)]
     places = ", ".join(
-        f"{_quoted(label)} at {u + 1} ({p:.2g}, after {_quoted(joined(found.answers[max(0, u - 12) : u]))})"
-        for u, label, p in found.most(4)
+        f"{_quoted(label)} at {u + 1} ({p:.2g}{f', after {words}' if u else ''})"
+        for (u, label, p), words in zip(found.most(4), before, strict=True)
     )
     known = found.nats[np.isfinite(found.nats)]
     return f"{known.mean():.3f} nats an answer, {found.entropy.mean():.3f} expected. Least expected: {places}"

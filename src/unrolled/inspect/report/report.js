@@ -71,9 +71,12 @@
 
   // ---- the text
   let spans = [];
+  // Letters stand close together; words, and steps that only have numbers, apart.
+  const lettered = (labels) => !labels.every((label, s) => label === String(s + 1)) &&
+    (labels.every((label) => [...label].length <= 1) || labels.some((label) => label.includes(" ")));
   const write = () => {
     const labels = network().labels;
-    const letters = labels.every((label) => [...label].length <= 1) || labels.some((label) => label.includes(" "));
+    const letters = lettered(labels);
     text.classList.toggle("spaced", !letters);
     spans = labels.map((label, step) => {
       const span = make("span", letters && label === "\n" ? "↵\n" : label === "" ? "·" : label);
@@ -136,7 +139,7 @@
     px = (p) => (10 + (280 * (p[0] - low[0])) / (high[0] - low[0] || 1)).toFixed(1);
     py = (p) => (190 - (180 * (p[1] - low[1])) / (high[1] - low[1] || 1)).toFixed(1);
     byId("path").replaceChildren(
-      svg("polyline", { points: points.map((p) => `${px(p)},${py(p)}`).join(" ") }),
+      svg("polyline", { class: points.length > 200 ? "tangle" : "", points: points.map((p) => `${px(p)},${py(p)}`).join(" ") }),
       svg("polyline", { id: "trail", class: "trail" }), svg("circle", { id: "here", r: 4 }));
   };
 
@@ -202,7 +205,10 @@
     now.unit = ((place % count) + count) % count;
     now.mode = "unit";
     byId("mode").value = "unit";
-    for (const [k, button] of [...units.children].entries()) button.setAttribute("aria-pressed", String(k === now.unit));
+    for (const [k, button] of [...units.children].entries()) {
+      button.setAttribute("aria-pressed", String(k === now.unit));
+      button.tabIndex = k === now.unit ? 0 : -1; // Tab stops once at all of them, arrows go on from there
+    }
     paint();
   };
   const passages = () => {
@@ -277,13 +283,17 @@
   });
   document.addEventListener("keydown", (event) => {
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+    const turns = { ArrowLeft: -1, ArrowRight: 1, "[": -1, "]": 1 };
+    const among = event.target.parentNode === units;
     const inside = event.target === text || event.target === curve;
     const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -25, PageDown: 25 };
     if (inside && event.key in moves) go(now.step + moves[event.key], true);
     else if (inside && event.key === "Home") go(0, true);
     else if (inside && event.key === "End") go(network().labels.length - 1, true);
-    else if (event.key === "[" || event.key === "]") choose(now.unit + (event.key === "]" ? 1 : -1));
-    else return;
+    else if (event.key in turns && (among || event.key === "[" || event.key === "]")) {
+      choose(now.unit + turns[event.key]);
+      if (among) units.children[now.unit].focus();
+    } else return;
     event.preventDefault();
   });
   let hits = [], hit = -1;
@@ -312,7 +322,7 @@
   // ---- why this answer: contributions, the same colours
   for (const [k, one] of data.why.entries()) {
     const place = byId(`why-${k}`), most = Math.max(...one.contributions.map((v) => Math.abs(v || 0)));
-    const letters = one.labels.every((label) => [...label].length <= 1) || one.labels.some((label) => label.includes(" "));
+    const letters = lettered(one.labels);
     place.classList.toggle("spaced", !letters);
     place.replaceChildren(...one.labels.map((label, s) => {
       const span = make("span", letters && label === "\n" ? "↵\n" : label === "" ? "·" : label), v = one.contributions[s] || 0;
