@@ -193,7 +193,7 @@ def test_folders_are_numbered_and_never_overwritten(tmp_path: Path, monkeypatch:
     assert create_folder(None, "tag") == Path("runs/tag-010")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("x")
-    with pytest.raises(RunError, match="full is there and not empty; choose another --out"):
+    with pytest.raises(RunError, match="full is there and not empty; choose another place"):
         create_folder(Path("full"), "tag")
     with pytest.raises(RunError, match="the run folder could not be made"):
         create_folder(Path("full/thesis.txt/run"), "tag")
