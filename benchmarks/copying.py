@@ -3,8 +3,8 @@
 A network reads ten symbols of eight kinds, then 999 blanks, a sign to begin and ten blanks more, and is to answer with
 blanks until behind the sign and there with the ten symbols (Hochreiter & Schmidhuber 1997, in the form of Arjovsky et
 al. 2016). Whoever remembers nothing has a cross-entropy of 10 ln 8 / 1020 = 0.0204 nats a step and one symbol in eight
-right. One layer whose gates start by the chrono rule (Tallec & Ollivier 2018); in training the pause grows from ten
-steps to the full length, in equal ratios, over the first seven tenths of the steps. Measured at full length.
+right. One layer whose gates start by the chrono rule (Tallec & Ollivier 2018); in training the pause begins with ten
+steps and grows by a twentieth whenever the symbols are known well enough. Measured at full length.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ KINDS, SYMBOLS = 8, 10
 BLANK, SIGN = KINDS, KINDS + 1
 CELLS = ("lstm", "gru")
 RECALLED = 0.99
-FIRST, GROWING = 10, 0.7
+# Steps of the first pause; what it grows by, once the symbols cost fewer nats each on average over some batches.
+FIRST, GROWTH, KNOWN, MEMORY = 10, 1.05, 0.1, 0.7
+SETTLE = 0.8
 
 
 def copying(count: int, pause: int, rng: np.random.Generator) -> Batch:
@@ -45,11 +47,22 @@ def copying(count: int, pause: int, rng: np.random.Generator) -> Batch:
     return torch.from_numpy(inputs), torch.from_numpy(targets)
 
 
-def pause_at(step: int, options: argparse.Namespace) -> int:
-    """How long the pause is at a step of the training."""
-    grown = min(1.0, step / max(1, GROWING * options.steps))
-    pause: int = round(FIRST ** (1 - grown) * options.pause**grown)
-    return pause
+class Pause:
+    """How long the pause of the training sequences is."""
+
+    def __init__(self, full: int) -> None:
+        self.full, self.now, self.mean = full, float(min(FIRST, full)), KNOWN / (1 - MEMORY)
+
+    @property
+    def steps(self) -> int:
+        """The length as a number of steps."""
+        return min(self.full, round(self.now))
+
+    def learnt(self, nats: float) -> None:
+        """Grow if what a symbol costs has become little."""
+        self.mean = MEMORY * self.mean + (1 - MEMORY) * nats
+        if self.mean < KNOWN and self.now < self.full:
+            self.now, self.mean = self.now * GROWTH, KNOWN / (1 - MEMORY)
 
 
 @dataclass(frozen=True)
@@ -58,11 +71,14 @@ class Copying:
 
     module: LanguageNetwork
     held_out: Batch
+    pause: Pause
 
     def loss(self, batch: Batch, carry: Carry) -> LossOutput:
         """Mean cross-entropy of all steps."""
         inputs, targets = batch
-        return LossOutput(self.module.loss(inputs, targets)[0], inputs.numel())
+        loss = self.module.loss(inputs, targets)[0]
+        self.pause.learnt(float(loss.detach()) * inputs.shape[1] / SYMBOLS)
+        return LossOutput(loss, inputs.numel())
 
     def evaluate(self) -> dict[str, float]:
         """Cross-entropy a step in nats, and the share of the ten symbols that are right."""
@@ -89,17 +105,19 @@ def learn(cell: str, options: argparse.Namespace) -> tuple[dict[str, float], Cou
         evaluate_every=max(10, options.steps // 20),
         checkpoint_every=None,
         metric="accuracy",
-        settle=GROWING,
+        settle=SETTLE,
         seed=options.seed,
     )
     course = Course("accuracy")
-    batches = FreshBatches(lambda rng, step: copying(options.batch, pause_at(step, options), rng), options.seed)
-    objective = Copying(module, copying(100, options.pause, np.random.default_rng((options.seed, 1))))
+    pause = Pause(options.pause)
+    batches = FreshBatches(lambda rng, _: copying(options.batch, pause.steps, rng), options.seed)
+    objective = Copying(module, copying(100, options.pause, np.random.default_rng((options.seed, 1))), pause)
     result = Trainer(objective, batches, settings, observers=(course,)).fit()
     module.eval()
     with torch.no_grad():
-        found = Copying(module, copying(500, options.pause, np.random.default_rng((options.seed, 2)))).evaluate()
-    print(f"copying: {cell}: {found} in {result.seconds:.0f} s", flush=True)
+        fresh = copying(500, options.pause, np.random.default_rng((options.seed, 2)))
+        found = Copying(module, fresh, pause).evaluate()
+    print(f"copying: {cell}: {found} in {result.seconds:.0f} s, pause of {pause.steps} at the end", flush=True)
     return found, course, result.seconds
 
 

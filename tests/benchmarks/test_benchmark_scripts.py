@@ -117,10 +117,20 @@ def test_copy_memory_and_what_chance_makes_of_it(benchmark_named: Find) -> None:
     assert (inputs[:, 39] == copying.SIGN).all()
     assert (inputs[:, 40:] == copying.BLANK).all()
     assert len(inputs[:, :10].unique()) > 5
-    options = importlib.import_module("argparse").Namespace(pause=1000, steps=100)
-    pauses = [copying.pause_at(step, options) for step in range(100)]
-    assert (pauses[0], pauses[35], pauses[70], pauses[99]) == (10, 100, 1000, 1000)
-    assert pauses == sorted(pauses)
+
+
+def test_the_pause_grows_when_the_symbols_are_known(benchmark_named: Find) -> None:
+    copying = benchmark_named("copying")
+    pause = copying.Pause(1000)
+    for _ in range(50):
+        pause.learnt(np.log(copying.KINDS))
+    assert pause.steps == 10
+    grown = []
+    for _ in range(5000):
+        pause.learnt(0.0)
+        grown.append(pause.steps)
+    assert grown == sorted(grown)
+    assert 10 < grown[20] < 1000 == grown[-1]
 
 
 def test_series_are_moved_scaled_and_made_noisy(benchmark_named: Find) -> None:
