@@ -127,10 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = parser("Copy memory.")
     found.add_argument("--cells", nargs="+", default=CELLS, help="cells to train")
     found.add_argument("--pause", type=int, default=1000, help="steps between the symbols and their copy")
-    found.add_argument("--steps", type=int, default=4000, help="training steps")
+    found.add_argument("--steps", type=int, default=4500, help="training steps")
     found.add_argument("--hidden", type=int, default=128, help="units")
     found.add_argument("--batch", type=int, default=32, help="sequences in a batch")
-    found.add_argument("--learning-rate", type=float, default=2e-3, help="highest learning rate")
+    found.add_argument("--learning-rate", type=float, default=1e-2, help="highest learning rate")
     found.add_argument("--seed", type=int, default=0, help="of weights and sequences")
     options = parse(found, arguments)
     if options.quick:
