@@ -22,8 +22,11 @@ def names_its_columns(model: ForecastTask, path: Path) -> bool:
     return set(model.reading.layout.targets) <= {name.strip() for name in first}
 
 
-def observed(model: ForecastTask, path: Path) -> tuple[Iterator[Any], dict[str, Any]]:
-    """The rows of the one series in a file, and the choices that its columns make. Raises DataError, UsageError."""
+def observed(model: ForecastTask, path: Path, *, planned: bool) -> tuple[Iterator[Any], dict[str, Any]]:
+    """The rows of the one series in a file, and the choices that its columns make. Raises DataError, UsageError.
+
+    Each row brings what the file says of the steps after it, unless that was `planned` in another.
+    """
     import numpy as np
 
     from unrolled.data.histories import read_histories
@@ -35,10 +38,11 @@ def observed(model: ForecastTask, path: Path) -> tuple[Iterator[Any], dict[str, 
     choices: dict[str, Any] = {"series": history.name} if history.name else {}
     if history.times is not None and model.reading.step is not None:
         choices["start"] = model.reading.step.text(int(history.times[0]))
-    if model.reading.known is not None:
-        choices["ahead"] = history.known
-    rows = np.concatenate([history.targets, history.past, history.known[: len(history)]], 1)
-    return (row[None] for row in rows), choices
+    known, horizon = history.known, model.shape.horizon
+    rows = np.concatenate([history.targets, history.past, known[: len(history)]], 1)
+    if model.reading.known is None or planned:
+        return (row[None] for row in rows), choices
+    return ({"rows": row[None], "ahead": known[k : k + horizon]} for k, row in enumerate(rows, 1)), choices
 
 
 def ahead_of(model: ForecastTask, path: Path) -> list[list[float]]:

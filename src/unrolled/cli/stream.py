@@ -76,10 +76,9 @@ def stream(
     """
     model = open_as(run, "read a stream", "classify", "regress", "tag", "language", "forecast", "transcribe")
     saved = _saved(state)
-    parts, told = _source(model, source)
+    parts, told = _source(model, source, choices)
     # A stream that goes on began earlier than this file.
-    told = {name: value for name, value in told.items() if name == "ahead" or not saved}
-    open_stream: Stream = model.stream(*saved, **{**told, **choices.given(model)})
+    open_stream: Stream = model.stream(*saved, **{**({} if saved else told), **choices.given(model)})
     answers: list[dict[str, Any]] = []
 
     def say(answer: dict[str, Any], *, final: bool) -> None:
@@ -100,10 +99,10 @@ def stream(
         output.result({"run": run, "state": state, "answers": answers}, "")
 
 
-def _source(model: Any, source: str) -> tuple[Iterator[Any], dict[str, Any]]:
+def _source(model: Any, source: str, choices: Choices) -> tuple[Iterator[Any], dict[str, Any]]:
     """The parts of the input, and the choices that a file makes by itself."""
     if model.task == "forecast" and source != "-" and names_its_columns(model, Path(source)):
-        return observed(model, Path(source))
+        return observed(model, Path(source), planned=choices.ahead is not None)
     return parts_of(model, source), {}
 
 

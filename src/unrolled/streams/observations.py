@@ -31,7 +31,7 @@ class ObservationInput:
         if ahead is not None and not known:
             raise ArgumentError("ahead was given, and this run has no columns that are known ahead; leave it out")
         self.given = ahead is not None
-        self.ahead: Exact = self._checked([] if ahead is None else ahead, "ahead")
+        self.ahead: Exact = self._checked([] if ahead is None else ahead, "ahead")[:MOST_AHEAD]
 
     def push(self, part: Any) -> Exact:
         if not self.known:
