@@ -25,7 +25,13 @@ HELP = "Recurrent neural networks for sequences: train on a file, then put the r
 
 def build_app(named: str = "") -> App:
     """All commands; the module of one is loaded when the command line names it, and then its own words are its help."""
-    app = App(name="unrolled", help=HELP, version=__version__, suppress_keyboard_interrupt=False)
+    app = App(
+        name="unrolled",
+        help=HELP,
+        help_epilogue=block(("unrolled demo", "unrolled train classify --help")),
+        version=__version__,
+        suppress_keyboard_interrupt=False,
+    )
     for place, (name, command) in enumerate(COMMANDS.items()):
         summary = None if name == named else command.summary
         if name in ("train", "tune"):
