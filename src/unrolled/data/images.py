@@ -105,7 +105,8 @@ def read_captions(
         found.setdefault(name, []).extend(given)
         first.setdefault(name, place)
     if not found:
-        raise DataError("no row of the table can be used; give at least one picture with a caption", path)
+        none = "no row of the table can be used; give at least one picture with a caption"
+        raise DataError(problems.instead(none), path)
     root = path.parent if folder is None else folder
     return Captioned(
         path,

@@ -21,6 +21,11 @@ class Problems:
             raise error
         self.found.append(error)
 
+    def instead(self, sentence: str) -> str:
+        """What is said where nothing could be kept: why the first was not, such as a library that is missing."""
+        found = self.found
+        return f"nothing here can be used; the first of {len(found):,}: {found[0]}" if found else sentence
+
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """`" (nearest: 'x')"` for the name that `name` was probably meant to be, or nothing."""

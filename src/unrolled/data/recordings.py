@@ -73,7 +73,7 @@ def read_recordings(
         else:
             kept.append(place)
     if signal is None or not samples:
-        raise DataError("no row of the table can be used; give at least one sample", path)
+        raise DataError(problems.instead("no row of the table can be used; give at least one sample"), path)
     origins = [Origin(path, table.rows[place]) for place in kept]
     return Recordings(path, signal, samples, [texts[place] for place in kept], origins, tuple(problems.found))
 

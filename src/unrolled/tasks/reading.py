@@ -186,7 +186,8 @@ class Reading:
             names.append(str(file))
             origins.append(origin)
         if not inputs:
-            raise DataError("no sound was found here; give at least one WAV, FLAC, OGG or MP3 file", path)
+            none = "no sound was found here; give at least one WAV, FLAC, OGG or MP3 file"
+            raise DataError(problems.instead(none), path)
         other = sum(rates.values()) - rates[self.rate]
         remarks = (f"{other:,} of {len(inputs):,} sounds had another rate and were brought to {self.rate:,} Hz",)
         return Found(
