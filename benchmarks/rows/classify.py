@@ -255,13 +255,24 @@ def make_splice(folder: Path) -> None:
 
 
 WHY = {
+    "sex": "five women and five men are all there are, each clip lasts two seconds, and in anger or fear men speak as "
+    "high as women do. With eight of the speakers, seven to learn from, the network reaches 89 % and a support vector "
+    "machine on cepstra and pitch 90 %, both with most errors at one man. The time limit of the run measured, on a "
+    "machine with much other work, allowed about a fifth of the usual 1,500 steps; the loss was still falling.",
     "ItalyPowerDemand": "67 series of 24 steps are all there is to learn from. What is missing is 3 of 1,029 test "
-    "series, and five seeds lie further apart; in cross-validation on those 67, two are wrong."
+    "series, and five seeds lie further apart; in cross-validation on those 67, two are wrong.",
 }
 
 ROWS = (
     Row("digits spoken", DIGITS, (Target("accuracy", 0.98),), digits, make_sounds),
-    Row("sex of a speaker never heard", VOICES, (Target("accuracy", 0.97),), voices("sex", 60), make_sounds),
+    Row(
+        "sex of a speaker never heard",
+        VOICES,
+        (Target("accuracy", 0.97),),
+        voices("sex", 120),
+        make_sounds,
+        why=WHY["sex"],
+    ),
     Row("emotion of a speaker never heard", VOICES, (Target("accuracy", 0.60),), voices("emotion", 150), make_sounds),
     Row("animal sounds", None, (Target("accuracy", 0.95),), animals),
     *(
