@@ -105,11 +105,14 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load the part of the package that `name` lives in (PEP 562) and remember it."""
-    if name in _MODULES:
-        return import_module(f"unrolled.{name}")
-    if name not in _HOME:
+    if name not in _MODULES and name not in _HOME:
         raise AttributeError(f"module 'unrolled' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    try:
+        value = import_module(f"unrolled.{name}") if name in _MODULES else getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:  # the wheel of the runtime has few of our modules, and no torch
+        if str(error.name).partition(".")[0] not in ("unrolled", "torch"):
+            raise
+        raise ImportError(f"unrolled.{name} needs {error.name}; install unrolled, not its runtime.") from None
     globals()[name] = value
     return value
 

@@ -65,3 +65,8 @@ def test_its_modules_are_enough_for_every_task(builder: ModuleType, tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, env=surroundings, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     alike(json.loads(done.stdout), json.loads(json.dumps(wanted)))
+    for name, needed in (("Recurrent", "unrolled.layers"), ("Classifier", "unrolled.tasks.estimators")):
+        code = f"import sys; sys.modules['torch'] = None; import unrolled; unrolled.{name}"
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, env=surroundings, cwd=tmp_path, check=False)
+        assert f"unrolled.{name} needs {needed}; install unrolled, not" in done.stderr.splitlines()[-1]
