@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 import unrolled
@@ -30,6 +32,7 @@ from unrolled.serve.store import Store
 from unrolled.serve.work import Work
 
 PAGE = Path(__file__).parent / "page"
+_ROUTERS = (routes.open_routes, routes.router, streams.router, sockets.router)
 
 
 def build_app(
@@ -77,7 +80,7 @@ def build_app(
     app.state.context = context
     if len(keys):
         app.openapi = lambda: with_keys(FastAPI.openapi(app))  # type: ignore[method-assign]
-    for router in (routes.open_routes, routes.router, streams.router, sockets.router):
+    for router in _ROUTERS:
         app.include_router(router)
     app.exception_handler(Refusal)(_refuse)
     app.exception_handler(HTTPException)(_refuse_route)
@@ -118,7 +121,15 @@ async def _refuse(request: Request, error: Refusal) -> Response:
 async def _refuse_route(request: Request, error: HTTPException) -> Response:
     said = {404: "There is nothing at this address; /openapi.json lists what there is.",
             405: "The address does not take this method; /openapi.json lists what it takes."}  # fmt: skip
-    return refused(Refusal(error.status_code, said.get(error.status_code, sentence(str(error.detail))), error.headers))
+    headers = {**(error.headers or {}), **({"Allow": _methods(request)} if error.status_code == 405 else {})}
+    return refused(Refusal(error.status_code, said.get(error.status_code, sentence(str(error.detail))), headers))
+
+
+def _methods(request: Request) -> str:
+    """What the address takes; each method is a route of its own, and the framework names those of the first."""
+    everything = chain(request.app.routes, *(router.routes for router in _ROUTERS))
+    matching = [route for route in everything if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in matching for method in getattr(route, "methods", None) or ()}))
 
 
 async def _refuse_parameter(request: Request, error: RequestValidationError) -> Response:

@@ -117,8 +117,8 @@ PREDICTIONS = obj({"model": TEXT, "predictions": {"type": "array", "items": ROW}
 SESSION = obj({"session": TEXT, "model": TEXT, "step": COUNT}, "session", "model", "step")
 OPENING = obj(
     {
-        "state": {"type": "string", "description": "a state that was taken elsewhere"},
-        "choices": {"type": "object", "description": "how the task streams: see its page of the manual"},
+        "state": {"type": ["string", "null"], "description": "a state that was taken elsewhere"},
+        "choices": {"type": ["object", "null"], "description": "how the task streams: see its page of the manual"},
     }
 )
 PUSH = obj(
