@@ -257,8 +257,7 @@ def make_splice(folder: Path) -> None:
 WHY = {
     "sex": "five women and five men are all there are, each clip lasts two seconds, and in anger or fear men speak as "
     "high as women do. With eight of the speakers, seven to learn from, the network reaches 89 % and a support vector "
-    "machine on cepstra and pitch 90 %, both with most errors at one man. The time limit of the run measured, on a "
-    "machine with much other work, allowed about a fifth of the usual 1,500 steps; the loss was still falling.",
+    "machine on cepstra and pitch 90 %, both with most errors at one man.",
     "ItalyPowerDemand": "67 series of 24 steps are all there is to learn from. What is missing is 3 of 1,029 test "
     "series, and five seeds lie further apart; in cross-validation on those 67, two are wrong.",
 }
