@@ -202,7 +202,8 @@ def forecast_schema(schema: dict[str, Any]) -> ForecastSchema:
     reading = Histories.from_json(entry(schema, "reading", dict))
     shape, levels = entry(schema, "shape", dict), entry(schema, "quantiles", list)
     counts = [shape.get(name) for name in ("context", "horizon", "segment", "past", "known")]
-    counts += shape["seasons"] if isinstance(shape.get("seasons"), list) else [None]
+    # a tuple where the estimator that was pickled had not been written to a folder yet
+    counts += shape["seasons"] if isinstance(shape.get("seasons"), list | tuple) else [None]
     whole = all(type(count) is int and count >= 0 for count in counts)
     if set(shape) != {f.name for f in fields(ForecastShape)} or not whole:
         raise RunError("the data's schema does not describe the window of the forecast")
