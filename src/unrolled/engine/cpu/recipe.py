@@ -29,6 +29,7 @@ class Part:
     rest: tuple[int, int, int, int, int]
 
 
+# One object a layer size: looked up by identity, not by comparing all its parts.
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """How the matrices of a pass are packed: elements in all, where each group's panels begin, and the parts."""
