@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 from unrolled.cell.program import Program
@@ -90,9 +91,12 @@ def _width(size: str) -> Width:
 
 def without_noise(program: Program, names: Iterable[str]) -> Program:
     """The program of evaluation: each of these noise operands replaced by its mean."""
-    gone = set(names)
-    if not gone:
-        return program
+    gone = frozenset(names)
+    return _without_noise(program, gone) if gone else program
+
+
+@lru_cache(maxsize=256)
+def _without_noise(program: Program, gone: frozenset[str]) -> Program:
     nodes = tuple(
         Node("constant", value=program.noise[str(n.name)].mean) if n.operation == "noise" and n.name in gone else n
         for n in program.nodes

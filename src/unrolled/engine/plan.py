@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from unrolled.cell import Program, Sizes
 from unrolled.errors import ArgumentError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """One call of `scan`: B rows, T steps (`ragged`: rows end early), and whether gradients are wanted.
 
@@ -33,6 +34,10 @@ class Plan:
     noise: bool = False
     transformed: bool = False
     capture: tuple[str, ...] = ()
+
+
+plan_of = lru_cache(maxsize=256)(Plan)
+"""An equal plan is the same object: a table is then looked up by it without comparing all its parts."""
 
 
 @dataclass

@@ -15,7 +15,7 @@ from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
 from unrolled.engine.cpu import opaque, operation, stepper
 from unrolled.engine.packed import Packed, part_of
-from unrolled.engine.plan import Capture, Plan, looked_into
+from unrolled.engine.plan import Capture, Plan, looked_into, plan_of
 from unrolled.engine.segments import MEMORIES, Job, in_segments
 from unrolled.engine.tokens import Tokens, dense
 from unrolled.engine.weights import Weights, check_state, initial_state
@@ -78,7 +78,7 @@ def scan(
         for name in capture or ():
             capture.values[name] = empty.new_zeros(plan.batch, plan.steps, plan.sizes.hidden)  # type: ignore[union-attr]  # not None
         return empty, state
-    chosen = _first(plan) if engine == "auto" else choose(plan, engine).engine
+    chosen = _engine(plan, engine)
     drawn = {name: part_of(value, slice(None)) for name, value in (noise or {}).items()}
     few = operation.in_few_rows(plan, xs) if chosen == "compiled" and isinstance(xs, Tokens) else None
     if few is not None:
@@ -199,10 +199,11 @@ def choose(plan: Plan, engine: str = "auto") -> Explanation:
     return Explanation(chosen, {n: why or other for n, why in reasons.items() if n != chosen}, plan)
 
 
-def _first(plan: Plan) -> str:
-    """`choose` for "auto", which asks no engine more than it must unless there is something to tell."""
-    chosen = next(name for name, refuse in ENGINES.items() if refuse(plan) is None)
-    return chosen if chosen != "reference" else choose(plan).engine
+def _engine(plan: Plan, engine: str) -> str:
+    """The name that `choose` finds, asking no engine more than it must unless there is something to tell."""
+    candidates = ENGINES if engine == "auto" else {engine} & ENGINES.keys()
+    chosen = next((name for name in candidates if ENGINES[name](plan) is None), None)
+    return choose(plan, engine).engine if chosen in (None, "reference") else chosen
 
 
 @lru_cache(maxsize=256)
@@ -256,7 +257,9 @@ def _planned(
     ragged = lengths is not None
     tensors = (like, *weights.named.values(), *state)
     gradient = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
-    plan = Plan(program, sizes, batch, count, like.dtype, like.device, xs is not None, ragged, reverse, gradient,
+    # a tracer's sizes are symbols, which no table can be looked up by
+    made = Plan if opaque.tracing(like) else plan_of
+    plan = made(program, sizes, batch, count, like.dtype, like.device, xs is not None, ragged, reverse, gradient,
                 bool(noise), looked_into(tensors), capture.names if capture else ())  # fmt: skip
     return plan, state
 

@@ -60,30 +60,30 @@ class Weights:
 
     def sizes(self, program: Program) -> Sizes:
         """The sizes that these weights have, checked against the program; ArgumentError names what does not fit."""
-        hidden = self.W.shape[0] // len(program.gates) if self.W.dim() == 2 else 0
-        if self.W.dim() != 2 or hidden < 1 or self.W.shape[0] % len(program.gates):
-            raise ArgumentError(
-                f"W has the shape {tuple(self.W.shape)}, but {program.name} needs (G*H, F), "
-                f"with {len(program.gates)} gates."
-            )
-        output = hidden
-        for name, (of, to) in program.products.items():
-            if of != to and name in self.products:
-                output = self.products[name].shape[0 if to == "output" else 1]
-        sizes = Sizes(self.W.shape[1], hidden, output)
-        given = self.named
-        for name, shape in _shapes(program, sizes).items():
-            if name not in given and name in ("b", "c"):
-                continue
-            if name not in given or tuple(given[name].shape) != shape:
-                found = tuple(given[name].shape) if name in given else "missing"
-                raise ArgumentError(f"the weight {name} of {program.name} is {found}, but its shape must be {shape}.")
-        return sizes
+        return _sizes(program, tuple([(name, value.shape) for name, value in self.named.items()]))
 
 
 @lru_cache(maxsize=256)
-def _shapes(program: Program, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    return program.parameters(sizes)
+def _sizes(program: Program, shapes: tuple[tuple[str, torch.Size], ...]) -> Sizes:
+    given = dict(shapes)
+    rows, *width = given["W"]
+    hidden = rows // len(program.gates)
+    if len(width) != 1 or hidden < 1 or rows % len(program.gates):
+        raise ArgumentError(
+            f"W has the shape {tuple(given['W'])}, but {program.name} needs (G*H, F), with {len(program.gates)} gates."
+        )
+    output = hidden
+    for name, (of, to) in program.products.items():
+        if of != to and f"products.{name}" in given:
+            output = given[f"products.{name}"][0 if to == "output" else 1]
+    sizes = Sizes(width[0], hidden, output)
+    for name, shape in program.parameters(sizes).items():
+        if name not in given and name in ("b", "c"):
+            continue
+        if given.get(name) != shape:
+            found = tuple(given[name]) if name in given else "missing"
+            raise ArgumentError(f"the weight {name} of {program.name} is {found}, but its shape must be {shape}.")
+    return sizes
 
 
 def initial_state(program: Program, sizes: Sizes, batch: int, dtype: torch.dtype, device: torch.device) -> Any:

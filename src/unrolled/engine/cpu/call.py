@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from unrolled.cell import Program
 from unrolled.engine.cpu import room, team
 from unrolled.engine.cpu.compiler import Compiled, Pass
+from unrolled.engine.cpu.frame import Frame
 from unrolled.engine.cpu.large import worth
 from unrolled.engine.cpu.rows import Ragged, packed_rows, shared
 from unrolled.engine.plan import Plan
@@ -23,12 +24,31 @@ FEW_ROWS, FEW_STEPS = 2, 16
 MANY_ROWS = 8
 
 
+def planned(
+    plan: Plan, program: Program, code: Compiled, lengths: Tensor | None, noise: dict[str, Tensor],
+    names: tuple[str, ...], ids: Tensor | None = None,
+) -> Call:  # fmt: skip
+    """The call of a plan; where nothing in it belongs to one call alone, the same as for an earlier equal plan.
+
+    `ids`: the input is a table, and these are the rows (B, T) of it that each row of the batch reads.
+    """
+    if lengths is None and not noise and ids is None:
+        return _dense(plan, program, code, names, torch.get_num_threads(), team.together() is not None)
+    return Call(plan, program, code, lengths, noise, names, ids)
+
+
+@lru_cache(maxsize=256)
+def _dense(plan: Plan, program: Program, code: Compiled, names: tuple[str, ...], threads: int, together: bool) -> Call:
+    """Threads and team are looked up by the call itself; here they tell calls apart."""
+    return Call(plan, program, code, None, {}, names)
+
+
 class Call:
     """A plan with its kernels: `bounds` share the rows out, or `units` of several share the units of all rows out."""
 
     def __init__(
         self, plan: Plan, program: Program, code: Compiled, lengths: Tensor | None, noise: dict[str, Tensor],
-        names: Sequence[str],
+        names: tuple[str, ...], ids: Tensor | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.program, self.code, self.lengths = plan, program, code, lengths
         self.noise, self.names = noise, names
@@ -40,18 +60,14 @@ class Call:
         if shares > 1 and self._worth_sharing_units(rows, shares):
             self.units, shares = shares, 1
         shares = min(max(1, rows), shares)
-        self.tokens: Tensor | None = None
-        self.table_rows: Tensor | None = None
+        self._frames: dict[tuple[Pass, bool], Frame] = {}
         self.ragged: Ragged | None = None
         if lengths is None:
             self.bounds = shared(rows, shares)
         else:
             self.bounds, self.ragged = packed_rows(lengths.cpu(), plan.steps, shares, reverse=plan.reverse)
-
-    def read(self, ids: Tensor) -> None:
-        """The input is a table, and these are the rows (B, T) of it that each row of the batch reads."""
         self.tokens = ids
-        self.table_rows = self.pack(ids.t().unsqueeze(-1)).reshape(-1)
+        self.table_rows = None if ids is None else self.pack(ids.t().unsqueeze(-1)).reshape(-1)
 
     def _work(self) -> int:
         each = len(self.program.recurrent) * self.plan.sizes.output + 4 * len(self.program.nodes)
@@ -77,6 +93,13 @@ class Call:
             return code.train
         few = self.tokens is None and plan.batch <= FEW_ROWS and plan.steps <= FEW_STEPS and self.program.heads == 1
         return code.direct if few else code.infer
+
+    def frame(self, step: Pass, *, ascending: bool) -> Frame:
+        """The tables of a pass but for their addresses, worked out once."""
+        found = self._frames.get((step, ascending))
+        if found is None:
+            found = self._frames[step, ascending] = Frame(self, step, ascending=ascending)
+        return found
 
     def sort(self, value: Tensor) -> Tensor:
         """Rows (B, n) in the kernel's order."""

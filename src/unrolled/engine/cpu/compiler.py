@@ -39,7 +39,7 @@ JOINED, JOINED_TRAIN = "joined", "joined_train"
 _SOURCES = _digest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pass:
     """One direction: the order of its table and the function that takes it, compiled when it is first asked for."""
 
@@ -68,7 +68,8 @@ class Pass:
         return any(stage.means for stage in self.schedule.stages)
 
 
-@dataclass(frozen=True)
+# One object a program and type: looked up by identity, not by comparing all its parts.
+@dataclass(frozen=True, eq=False)
 class Compiled:
     """A program's kernels for one element type: inference, the same for a row or two, training, and backward.
 

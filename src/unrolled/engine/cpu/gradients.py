@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unrolled.engine.cpu import room
 from unrolled.engine.cpu.large import multiply
 from unrolled.engine.cpu.memory import Memory, cut
 from unrolled.engine.cpu.schedule import Place
@@ -17,7 +18,7 @@ def gradients(memory: Memory, xs: Tensor, *, inputs: bool) -> dict[str, Tensor |
     dx = memory.scratch["dx"].reshape(-1, gates * padded)
     if call.table_rows is None:
         packed = call.pack(xs)
-        flat = packed.reshape(len(dx), packed.shape[-1])
+        flat = room.flat(packed)
     else:
         # what a row of the table was read for, summed: from here on each is read once
         packed = flat = xs

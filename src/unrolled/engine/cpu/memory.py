@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -16,7 +15,6 @@ from unrolled.engine.cpu.joined import INPUT
 from unrolled.engine.cpu.large import multiply
 from unrolled.engine.cpu.panels import packed
 from unrolled.engine.cpu.recipe import BLOCKS, where
-from unrolled.engine.cpu.rows import dense_starts
 from unrolled.engine.cpu.schedule import Group, Place
 
 
@@ -68,7 +66,7 @@ class Memory:
             torch.index_select(multiply(xs, weight.mT), 0, call.table_rows, out=found.view(-1, len(weight)))
             return found
         inputs = call.pack(xs)
-        return multiply(inputs.reshape(-1, inputs.shape[-1]), weight.mT).view(*call.steps, len(weight))
+        return multiply(room.flat(inputs), weight.mT).view(*call.steps, len(weight))
 
     def start_backward(self, outputs: Tensor | None, last: tuple[Tensor | None, ...]) -> None:
         """Put the incoming gradients where the kernel looks for them."""
@@ -77,7 +75,8 @@ class Memory:
         if outputs is None:
             self.scratch["dy"] = torch.zeros(*call.steps, width, dtype=plan.dtype)
         else:
-            self.scratch["dy"] = pad(call.pack(outputs), width).contiguous()
+            incoming = pad(call.pack(outputs), width)
+            self.scratch["dy"] = incoming if incoming.stride(-1) == 1 else incoming.contiguous()
         for (name, of), gradient in zip(call.program.state.items(), last, strict=True):
             buffer = torch.zeros(2, plan.batch, call.padded[of], dtype=plan.dtype)
             if gradient is not None:
@@ -92,70 +91,50 @@ class Memory:
 
     def tables(self, step: Pass, *, ascending: bool) -> list[array[int]]:
         """What the kernel takes, for each share of the rows or units; this memory must outlive them."""
-        call, plan = self.call, self.call.plan
-        values = [n for place in step.places for n in self._entry(place)]
+        call, dtype = self.call, self.call.plan.dtype
+        frame = call.frame(step, ascending=ascending)
+        buffers = [self._buffer(place, shape) for place, shape in zip(step.places, frame.shapes, strict=True)]
         if step is call.code.direct:
             names = [(group, name) for _, group in step.schedule.placed() for name in group.names]
             self.matrices = [self.matrix(group, name).contiguous() for group, name in names]
-            values += [m.data_ptr() for m in self.matrices]
+            places = [m.data_ptr() for m in self.matrices]
         else:
             self.matrices, places = packed(call.code, step, call.sizes, self.source)
-            values += places
-        parts = [(first, last, 0, 1) for first, last in pairwise(call.bounds)]
         if call.units > 1:
-            # the last is for a team that got fewer threads: all units, nobody to wait for
-            parts = [(0, plan.batch, k, call.units) for k in range(call.units)] + parts
             self.barrier = torch.zeros(8, dtype=torch.int64)
-        self.totals = {
-            n: torch.zeros(len(parts), call.padded[call.program.vectors[n.removeprefix("p.")].size], dtype=plan.dtype)
-            for n in step.sums
-        }
-        lengths = 0 if call.ragged is None else call.ragged.lengths.data_ptr()
-        starts = dense_starts(plan.steps)
-        tables = []
-        for k, (first, last, share, shares) in enumerate(parts):
-            own = (starts, starts) if call.ragged is None else call.ragged.starts[0 if call.units > 1 else k]
-            header = [plan.steps, first, last, plan.sizes.input, plan.sizes.hidden, plan.sizes.output,
-                      int(not ascending), int(plan.reverse), lengths, *(s.data_ptr() for s in own), share,
-                      shares, 0 if shares == 1 or self.barrier is None else self.barrier.data_ptr(),
-                      team.give_way()]  # fmt: skip
-            tables.append(team.table(header + values + [t[k].data_ptr() for t in self.totals.values()]))
+        self.totals = {n: torch.zeros(len(frame.tables), width, dtype=dtype) for n, width in frame.totals.items()}
+        tables = frame.filled(buffers, places, list(self.totals.values()), self.barrier)
+        for name, entry in frame.given:
+            strides = self.scratch[name].stride()
+            for table in tables:
+                table[entry + 1], table[entry + 2] = (0, strides[0]) if len(strides) == 2 else strides[:2]
         return tables
 
-    def _entry(self, place: Place) -> tuple[int, int, int]:
-        """Address and strides of a buffer, made now if it is not there."""
+    def _buffer(self, place: Place, shape: tuple[int, ...]) -> Tensor:
+        """A buffer, made now if it is not there."""
         name = place.buffer
         tensor = self.tensors.get(name)
         if tensor is None:
             tensor = self.scratch.get(name)
         if tensor is None:
-            tensor = self._make(place)
+            tensor = self._make(place, shape)
             kept = place.when in ("t", "out") and (name == "x" or name.startswith("v"))
             (self.tensors if kept else self.scratch)[name] = tensor
-        if place.when == "unit":
-            return tensor.data_ptr(), 0, 0
-        if tensor.dim() == 2:
-            return tensor.data_ptr(), 0, tensor.stride(0)
-        return tensor.data_ptr(), tensor.stride(0), tensor.stride(1)
+        return tensor
 
-    def _make(self, place: Place) -> Tensor:
-        call, plan = self.call, self.call.plan
-        width = call.padded[place.width] * place.slots
+    def _make(self, place: Place, shape: tuple[int, ...]) -> Tensor:
+        call, width = self.call, shape[-1]
         kind, _, name = place.buffer.partition(".")
         if kind == "q":
             return pad(self.named[f"vectors.{name}"], width).contiguous()
         if kind in ("b", "c"):
             bias = self.padded_bias(kind, place.slots)
-            return torch.zeros(width, dtype=plan.dtype) if bias is None else bias
+            return torch.zeros(width, dtype=call.plan.dtype) if bias is None else bias
         if kind == "n":
             value = call.noise[name]
             value = call.pack(value.transpose(0, 1)) if value.dim() == 3 else call.sort(value)
             return pad(value, width).contiguous()
-        if place.when == "mean":
-            return room.empty(plan.batch, call.code.lanes, dtype=plan.dtype)
-        if place.when == "row":
-            return room.empty(plan.batch, width, dtype=plan.dtype)
-        return room.empty(*call.steps, width, dtype=plan.dtype)
+        return room.empty(*shape, dtype=call.plan.dtype)
 
     def padded_rows(self, matrix: Tensor, parts: int) -> Tensor:
         """Stacked matrices (parts * H, n), each filled up with rows of zeros."""

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from unrolled.cell import Program
-from unrolled.engine.cpu.call import Call
+from unrolled.engine.cpu.call import Call, planned
 from unrolled.engine.cpu.compiler import Compiled, compiled
 from unrolled.engine.cpu.gradients import gradients as all_gradients
 from unrolled.engine.cpu.large import DTYPES
 from unrolled.engine.cpu.memory import Memory
-from unrolled.engine.plan import Plan
+from unrolled.engine.plan import Plan, plan_of
 from unrolled.engine.weights import Weights
 from unrolled.errors import ArgumentError
 
@@ -65,11 +65,12 @@ class _Request:
         self.noise = dict(zip(noise_names.split(",") if noise_names else (), noise, strict=True))
         self.code: Compiled = compiled(self.program, DTYPES[xs.dtype])
         sizes = Weights.from_dict(self.named).sizes(self.program)
-        self.plan = Plan(self.program, sizes, xs.shape[1], xs.shape[0], xs.dtype, xs.device, True, ragged, reverse,
+        made = Plan if tracing(xs) else plan_of
+        self.plan = made(self.program, sizes, xs.shape[1], xs.shape[0], xs.dtype, xs.device, True, ragged, reverse,
                          train, bool(noise))  # fmt: skip
 
     def call(self, lengths: Tensor | None) -> Call:
-        return Call(self.plan, self.program, self.code, lengths, self.noise, list(self.named))
+        return planned(self.plan, self.program, self.code, lengths, self.noise, tuple(self.named))
 
     def kept(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every buffer that the backward pass reads again; packed ones as long as they can get."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from unrolled.cell import Cell, ProgramCell, without_noise
 from unrolled.engine import reference
 from unrolled.engine.cpu import opaque
-from unrolled.engine.cpu.call import Call
+from unrolled.engine.cpu.call import Call, planned
 from unrolled.engine.cpu.compiler import compiled
 from unrolled.engine.cpu.gradients import gradients as all_gradients
 from unrolled.engine.cpu.large import DTYPES
@@ -57,10 +57,11 @@ def scan(
         dense = plan_input(plan, weights, xs).transpose(0, 1)
         found, after = opaque.scan(plan, program, weights, dense, state, lengths, noise)
         return found.transpose(0, 1), after
-    call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), lengths, dict(noise), list(weights.named))
+    ids = None
     if isinstance(xs, Tokens):
-        call.read(xs.ids)
-        xs = xs.table
+        ids, xs = xs.ids, xs.table
+    names = tuple(weights.named)
+    call = planned(plan, program, compiled(program, DTYPES[plan.dtype]), lengths, dict(noise), names, ids)
     inputs = [plan_input(plan, weights, xs), *state, *weights.named.values()]
     if plan.gradient:
         outputs, *last = _Scan.apply(call, *inputs)  # type: ignore[no-untyped-call]  # torch does not type it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -28,22 +29,25 @@ def packed(code: Compiled, step: Pass, sizes: Sizes, source: Callable[[str], Ten
     panels = room.empty(how.elements, dtype=_TYPES[code.dtype])
     start, size = panels.data_ptr(), panels.element_size()
     addresses = [matrix.data_ptr() for matrix in matrices]
-    entries = list(_entries(how, tuple(matrix.stride() for matrix in matrices), size))
-    for at, owner in zip(range(0, len(entries), len(ENTRY)), how.owners, strict=True):
-        entries[at + SOURCE] += addresses[owner]
-        entries[at + TARGET] += start
-    count, shares = len(how.parts), worth(how.elements)
-    if count:
-        team.run(tools(code.dtype).pack, [team.table((count, k, shares, *entries)) for k in range(shares)])
+    table = _table(how, tuple([matrix.stride() for matrix in matrices]), size)[:]
+    for at, owner in zip(range(3, len(table), len(ENTRY)), how.owners, strict=True):
+        table[at + SOURCE] += addresses[owner]
+        table[at + TARGET] += start
+    shares = worth(how.elements)
+    tables = [table] + [table[:] for _ in range(shares - 1)]
+    for k, share in enumerate(tables):
+        share[1], share[2] = k, shares
+    if how.parts:
+        team.run(tools(code.dtype).pack, tables)
     return [panels, *matrices], [start + place * size for place in how.groups]
 
 
 @lru_cache(maxsize=256)
-def _entries(how: Recipe, strides: tuple[tuple[int, ...], ...], size: int) -> tuple[int, ...]:
-    """The entries of `pack`, with addresses counted from where a parameter or the panels begin."""
-    entries: list[int] = []
+def _table(how: Recipe, strides: tuple[tuple[int, ...], ...], size: int) -> array[int]:
+    """What `pack` takes for all panels, with addresses counted from where a parameter or the panels begin."""
+    entries = [len(how.parts), 0, 1]
     for part, owner in zip(how.parts, how.owners, strict=True):
         per_row, per_column = strides[owner]
         steps = (per_column, per_row) if part.transposed else (per_row, per_column)
         entries += (part.row * per_row * size, *steps, part.units, part.inner, part.room, part.place * size, *part.rest)
-    return tuple(entries)
+    return team.table(entries)

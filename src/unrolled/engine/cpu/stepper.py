@@ -34,7 +34,7 @@ class Stepper:
     def __init__(self, plan: Plan, weights: Weights) -> None:
         program = without_noise(plan.program, tuple(plan.program.noise))
         self.program, self.dtype, self.bytes = program, plan.dtype, plan.dtype.itemsize
-        call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), None, {}, [])
+        call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), None, {}, ())
         named = {name: value.detach() for name, value in weights.as_dict().items()}
         memory, step = Memory(call, named), call.code.direct
         self.shapes = [(plan.batch, plan.sizes.of(w)) for w in program.state.values()]
