@@ -108,12 +108,12 @@ def test_the_input_multiplied_in_its_step(name: str, case: Case, monkeypatch: py
 def test_steps_laid_out_beforehand_equal_the_reference(name: str) -> None:
     case = random_case(CELLS[name], batch=2, steps=6, hidden=16, output=8)
     wanted, end = case.scan(engine="reference")
-    now, parts = case.state, []
+    now, parts, weights = case.state, [], case.weights
     with torch.no_grad():
         for t in range(6):
-            y, now = step(case.cell, case.weights, case.xs[:, t], now)
+            y, now = step(case.cell, weights, case.xs[:, t], now)
             parts.append(y)
-        assert stepper.find(case.program, case.weights, case.xs[:, 0], now) is not None
+        assert stepper.find(case.program, weights, case.xs[:, 0], now) is not None
     assert_close([torch.stack(parts, 1), *now], [wanted, *end])
 
 
@@ -145,14 +145,16 @@ def flat(state: Any) -> list[torch.Tensor]:
 
 def test_changed_parameters_are_seen_at_once() -> None:
     case = random_case(cells.GRU(), batch=1, hidden=16)
+    weights = case.weights
     with torch.no_grad():
-        first, _ = step(case.cell, case.weights, case.xs[:, 0], case.state)
-        again, _ = step(case.cell, case.weights, case.xs[:, 0], case.state)
+        step(case.cell, weights, case.xs[:, 0], case.state)
+        first, _ = step(case.cell, weights, case.xs[:, 0], case.state)
+        again, _ = step(case.cell, weights, case.xs[:, 0], case.state)
         assert torch.equal(first, again)
         for value in case.named.values():
             value.mul_(1.5)
-        changed, _ = step(case.cell, case.weights, case.xs[:, 0], case.state)
-        wanted, _ = step(case.cell, case.weights, case.xs[:, 0], case.state, engine="reference")
+        changed, _ = step(case.cell, weights, case.xs[:, 0], case.state)
+        wanted, _ = step(case.cell, weights, case.xs[:, 0], case.state, engine="reference")
     assert_close([changed], [wanted])
     assert not torch.equal(changed, first)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 
 import pytest
@@ -22,7 +24,8 @@ def layer() -> Recurrent:
 @torch.no_grad()
 def bound_of(layer: Recurrent) -> BoundStep | None:
     x = torch.randn(1, layer.input_size)
-    _, state = layer.step(x, layer.initial_state(1))
+    for _ in range(2):
+        _, state = layer.step(x, layer.initial_state(1))
     return layer.bound_step(x, state)
 
 
@@ -55,6 +58,29 @@ def test_it_is_ready_no_more_when_something_changed(layer: Recurrent) -> None:
     weight = layer.stack[1].forwards.W
     weight.data = weight.data.clone()
     assert not bound.ready
+
+
+def test_a_parameter_put_in_place_of_another_is_seen(layer: Recurrent) -> None:
+    x, state = torch.randn(1, 16), layer.initial_state(1)
+    with torch.no_grad():
+        for _ in range(2):
+            before = layer.step(x, state)[0]
+        own = layer.stack[0].forwards
+        own.W = torch.nn.Parameter(own.W * 2)
+        after = layer.step(x, state)[0]
+        torch.testing.assert_close(after, layer(x[:, None])[0][:, 0])
+    assert not torch.allclose(before, after)
+
+
+def test_copies_of_a_layer_have_steps_of_their_own(layer: Recurrent) -> None:
+    x, state = torch.randn(1, 16), layer.initial_state(1)
+    with torch.no_grad():
+        before = layer.step(x, state)[0]
+        for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+            for parameter in other.parameters():
+                parameter.mul_(2)
+            torch.testing.assert_close(layer.step(x, state)[0], before)
+            torch.testing.assert_close(other.step(x, state)[0], other(x[:, None])[0][:, 0])
 
 
 def test_where_there_is_more_than_the_cells_there_is_none(layer: Recurrent) -> None:

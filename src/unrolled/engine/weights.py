@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -48,6 +48,15 @@ class Weights:
         single = {name: value for name in ("W", "U", "b", "c") if (value := getattr(self, name)) is not None}
         vectors = {f"vectors.{k}": v for k, v in self.vectors.items()}
         return single | vectors | {f"products.{k}": v for k, v in self.products.items()}
+
+    @cached_property
+    def laid_out(self) -> dict[Any, Any]:
+        """What an engine has prepared for these tensors, which goes with them."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The tensors, without what was made of them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @property
     def recurrent(self) -> Tensor:

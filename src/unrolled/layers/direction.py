@@ -66,13 +66,33 @@ class Direction(nn.Module):
 
     def weights(self) -> Weights:
         """The parameters as the engine takes them; while training, entries of U are dropped at `weight_drop`."""
+        found: Weights | None = self.__dict__.get("_weights")
+        dropped = self.weight_drop and self.training
+        if found is not None and not dropped and self._own(found):
+            return found
         U = self.U
-        if U is not None and self.weight_drop and self.training:
+        if U is not None and dropped:
             U = functional.dropout(U, self.weight_drop)
         # an empty ParameterDict takes longer to ask than the rest together
         vectors = {name: self.vectors[name] for name in self.program.vectors}
         products = {name: self.products[name] for name in self.program.products}
-        return Weights(self.W, U, self.b, self.c, vectors, products)
+        found = Weights(self.W, U, self.b, self.c, vectors, products)
+        if not dropped and self._own(found):
+            self.__dict__["_weights"] = found
+        return found
+
+    def _own(self, weights: Weights) -> bool:
+        """Whether these are this module's parameters still, and no stand-ins of a call or of a parametrisation."""
+        mine, given = self._parameters, weights.named
+        for name in ("W", "U", "b", "c"):
+            if mine.get(name) is not given.get(name):
+                return False
+        for table, group in ((weights.vectors, "vectors"), (weights.products, "products")):
+            if table:
+                parameters = self._modules[group]._parameters  # type: ignore[union-attr]  # made in __init__
+                if any(parameters.get(name) is not value for name, value in table.items()):
+                    return False
+        return True
 
     def initial_state(self, batch: int) -> Any:
         """The state before the first step, (B, size) each: learned, or what the cell starts from."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from collections.abc import Iterator
 
@@ -11,8 +12,8 @@ from batteries import Case, check_engine
 from batteries.random_case import assert_close, random_case
 from unrolled import cells
 from unrolled.cell import Cell, ProgramCell, recurrent_dropout, trace
-from unrolled.engine import scan
-from unrolled.engine.cpu import call, large, room, team
+from unrolled.engine import scan, step
+from unrolled.engine.cpu import call, large, room, stepper, team
 
 CELLS: dict[str, Cell] = {
     **{name: cells.by_name(name) for name in cells.names()},
@@ -55,6 +56,45 @@ def test_shared_units_equal_the_reference(name: str, case: Case, two_threads: li
     check_engine("compiled", CELLS[name], case)
     whole = "layernorm" in name or not trace(CELLS[name]).recurrent
     assert set(two_threads) == ({1} if whole else {2})
+
+
+@pytest.mark.parametrize(
+    "name", ["lstm", "gru", "gru-reset-before", "lstm-peephole", "lstm-projected", "lstm-layernorm"]
+)
+def test_steps_of_a_team_equal_the_reference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, value in {"WORTH_A_THREAD": 1, "NEAR": math.inf, "FIRST": 2, "PATIENCE": 10**6}.items():
+        monkeypatch.setattr(stepper, limit, value)
+    # rows that a whole sequence would share out between the threads
+    case = random_case(CELLS[name], batch=2, steps=9, hidden=48, output=32)
+    wanted, end = case.scan(engine="reference")
+    now, parts, weights = case.state, [], case.weights
+    with torch.no_grad():
+        for t in range(9):
+            y, now = step(case.cell, weights, case.xs[:, t], now)
+            parts.append(y)
+        found = stepper.find(case.program, weights, case.xs[:, 0], now)
+    assert found is not None
+    assert (found.together is None) == ("layernorm" in name)
+    assert found.alone == (0 if "layernorm" in name else 2)
+    assert_close([torch.stack(parts, 1), *now], [wanted, *end])
+
+
+def test_a_team_that_is_slower_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, value in {"WORTH_A_THREAD": 1, "NEAR": math.inf, "FIRST": 1, "PATIENCE": 2, "PENALTY": math.inf}.items():
+        monkeypatch.setattr(stepper, limit, value)
+    case = random_case(cells.LSTM(), batch=1, steps=1, hidden=32)
+    weights = case.weights
+    with torch.no_grad():
+        for _ in range(2):
+            step(case.cell, weights, case.xs[:, 0], case.state)
+        found = stepper.find(case.program, weights, case.xs[:, 0], case.state)
+        assert found is not None
+        found.alone, found.best = 1, 0.0
+        alone = []
+        for _ in range(5):
+            step(case.cell, weights, case.xs[:, 0], case.state)
+            alone.append(found.alone)
+    assert alone == [1, 1, 2, 3, 4]
 
 
 def test_in_float32_over_many_steps() -> None:

@@ -1,19 +1,22 @@
 """One step after another with everything laid out beforehand: what streaming and generation run on.
 
 A stepper holds no weights: its table points at the parameters where they lie, so a changed parameter is seen at once.
-It is found again by those addresses, which is why everything that a call could have checked is part of the key.
+It is found again with them, while they lie where they did.
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import OrderedDict
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from unrolled.cell import Program, without_noise
+from unrolled.engine.cpu import team
 from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import compiled
 from unrolled.engine.cpu.joined import INPUT
@@ -23,9 +26,16 @@ from unrolled.engine.cpu.memory import Memory
 from unrolled.engine.plan import Plan
 from unrolled.engine.weights import Weights
 
-KEPT = 64
+# Steppers of the same weights, for other threads and other numbers of rows.
+KEPT = 16
 MOST_ROWS = 2
-_local = threading.local()  # buffers are written in place, so each thread has its own
+# Bytes of matrices that a thread reads in the time that it takes to bring in another.
+WORTH_A_THREAD = 400_000
+# Seconds after a step in which the threads of a team still look for work.
+NEAR = 100e-6
+# Steps that a thread takes alone first, to know its time; slower ones of the team, the first of which wakes it, after
+# which it does so again; and for how many seconds.
+FIRST, PATIENCE, PENALTY = 8, 3, 0.05
 
 
 class Stepper:
@@ -35,13 +45,23 @@ class Stepper:
         program = without_noise(plan.program, tuple(plan.program.noise))
         self.program, self.dtype, self.bytes = program, plan.dtype, plan.dtype.itemsize
         call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), None, {}, ())
-        named = {name: value.detach() for name, value in weights.as_dict().items()}
+        named = {name: value.detach() for name, value in weights.named.items()}
         memory, step = Memory(call, named), call.code.direct
+        self.addresses = _addresses(weights)
         self.shapes = [(plan.batch, plan.sizes.of(w)) for w in program.state.values()]
         zeros = tuple(torch.zeros(shape, dtype=plan.dtype) for shape in self.shapes)
         memory.start(step, torch.zeros(1, plan.batch, plan.sizes.input, dtype=plan.dtype), zeros)
-        (self.table,) = memory.tables(step, ascending=True)
+        openmp = team.together()
+        call.bounds, call.units = [0, plan.batch], 1 if openmp is None or call.code.whole_rows else _shares(named)
+        self.tables = memory.tables(step, ascending=True)
+        *parts, self.table = self.tables
         self.memory, self.run, self.address = memory, step.run.call, self.table.buffer_info()[0]
+        self.barrier, self.together = team.table([0]), None
+        if openmp is not None and parts:
+            for part in parts:
+                part[HEADER.index("barrier")] = self.barrier.buffer_info()[0]
+            self.together = team.ready(openmp, step.run, parts, self.table)
+        self.alone, self.slow, self.best, self.last, self.not_before = 0, 0, math.inf, 0.0, 0.0
         order = [place.buffer for place in step.places]
         self.input = len(HEADER) + 3 * order.index(INPUT.buffer) if INPUT.buffer in order else None
         self.gates = memory.tensors["x"].view(plan.batch, -1) if self.input is None else None
@@ -59,56 +79,89 @@ class Stepper:
         return buffer not in ("b", "c") or buffer in named
 
     def __call__(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        table, after = self.table, []
+        begin = time.perf_counter()
+        together = self.together is not None and begin - self.last < NEAR and self._has_team(begin)
+        tables, after = self.tables if together else self.tables[-1:], []
         x, before = x.contiguous(), [value.contiguous() for value in state]
         if self.input is None:
             torch.mm(x, self.matrix, out=self.gates)
         else:
-            table[self.input] = x.data_ptr()
+            place = x.data_ptr()
+            for table in tables:
+                table[self.input] = place
         for entry, shape, value in zip(self.entries, self.shapes, before, strict=True):
             new = torch.empty(shape, dtype=self.dtype)
             after.append(new)
             # one stride further in time lies the next state, wherever that is
-            table[entry] = start = value.data_ptr()
-            table[entry + 1] = (new.data_ptr() - start) // self.bytes
-        self.run(self.address)
+            start = value.data_ptr()
+            stride = (new.data_ptr() - start) // self.bytes
+            for table in tables:
+                table[entry], table[entry + 1] = start, stride
+        self._run(begin, together=together)
         output = self.outputs if self.output is None else after[self.output]
         return output.clone(), self.program.state_type(*after)
+
+    def _has_team(self, now: float) -> bool:
+        known = self.alone >= FIRST and now > self.not_before
+        return known and torch.get_num_threads() > 1 and team.together() is not None
+
+    def _run(self, begin: float, *, together: bool) -> None:
+        """By the team only while its threads are still awake from the step before, and while their cores are free."""
+        if together and self.together is not None:
+            self.barrier[0] = 0
+            self.together()
+        else:
+            self.run(self.address)
+        if self.together is None:
+            return
+        self.last = end = time.perf_counter()
+        if not together:
+            self.best, self.alone = min(self.best, end - begin), self.alone + 1
+            return
+        self.slow = self.slow + 1 if end - begin > self.best else 0
+        if self.slow == PATIENCE:
+            self.slow, self.not_before = 0, end + PENALTY
+
+
+def _shares(named: Mapping[str, Tensor]) -> int:
+    """Threads for a step: as many as have a share of the matrices that takes longer to read than to wait for."""
+    if threading.current_thread() is not threading.main_thread():
+        return 1  # a server's threads are cores enough
+    size = sum(value.nbytes for value in named.values() if value.dim() == 2)
+    return max(1, min(torch.get_num_threads(), size // WORTH_A_THREAD))
 
 
 def find(program: Program, weights: Weights, x: Tensor, state: Any) -> Stepper | None:
     """The stepper of this call, if one was laid out for it before."""
-    if x.shape[0] > MOST_ROWS or not (x.is_cpu and all(s.is_cpu for s in state)):
+    found: Stepper | None = weights.laid_out.get(_key(program, x))
+    if found is None or not x.is_cpu or x.dtype != found.dtype:
         return None
-    known: OrderedDict[Any, Stepper | None] = _steppers()
-    return known.get(_key(program, weights, x, state))
+    shapes = [s.shape for s in state if s.is_cpu and s.dtype == found.dtype]
+    return found if shapes == found.shapes and found.addresses == _addresses(weights) else None
 
 
 def prepare(plan: Plan, weights: Weights, x: Tensor, state: Any) -> None:
-    """Lay a stepper out for calls like this one; where that needs copies, remember that there is none."""
+    """Lay a stepper out for calls like this one, unless that needs copies; for weights seen once it would not pay."""
     padded = compiled(plan.program, DTYPES[plan.dtype]).lanes
     whole = plan.sizes.hidden % padded == 0 and plan.sizes.output % padded == 0
     if plan.batch > MOST_ROWS or plan.program.heads > 1 or not whole or not _plain(weights):
         return
-    known = _steppers()
-    stepper = Stepper(plan, weights)
-    known[_key(plan.program, weights, x, state)] = stepper if stepper.fits else None
+    known, key, stepper = weights.laid_out, _key(plan.program, x), None
+    if key in known:
+        stepper = Stepper(plan, weights)
+    known[key] = stepper if stepper is not None and stepper.fits else None
     while len(known) > KEPT:
-        known.popitem(last=False)
+        known.pop(next(iter(known)))
 
 
 def _plain(weights: Weights) -> bool:
-    return all(t.is_contiguous() for t in weights.as_dict().values())
+    return all(t.is_contiguous() for t in weights.named.values())
 
 
-def _steppers() -> OrderedDict[Any, Stepper | None]:
-    if not hasattr(_local, "steppers"):
-        _local.steppers = OrderedDict()
-    found: OrderedDict[Any, Stepper | None] = _local.steppers
-    return found
+def _addresses(weights: Weights) -> list[int]:
+    return [t.data_ptr() for t in weights.named.values()]
 
 
-def _key(program: Program, weights: Weights, x: Tensor, state: Any) -> tuple[Any, ...]:
-    tensors = [weights.W, weights.U, weights.b, weights.c, *weights.vectors.values(), *weights.products.values()]
-    where = tuple(None if t is None else (t.data_ptr(), t.shape, t.stride()) for t in tensors)
-    return program, where, x.dtype, x.shape, x.stride(), tuple(s.shape for s in state), tuple(s.dtype for s in state)
+def _key(program: Program, x: Tensor) -> tuple[Any, ...]:
+    """Buffers are written in place, so each thread has its own."""
+    return program, x.shape, threading.get_ident()

@@ -53,15 +53,27 @@ def run(function: Function, tables: Sequence[array[int]], alone: array[int] | No
     if len(tables) == 1:
         function.call(_place(tables[0]))
         return
-    team, places = together(), [_place(t) for t in tables]
+    team = together()
     if team is not None:
-        every = 0 if alone is None else _place(alone)
-        work = table((team.thread, team.threads, function.address, len(tables), every, *places))
-        team.parallel(_share(), _place(work), len(tables), 0)
+        ready(team, function, tables, alone)()
     elif alone is not None:
         function.call(_place(alone))
     else:
-        pool.run(function.call, places)
+        pool.run(function.call, [_place(t) for t in tables])
+
+
+def ready(
+    team: OpenMP, function: Function, tables: Sequence[array[int]], alone: array[int] | None
+) -> Callable[[], None]:
+    """`run` on a team, to be called as often as one likes; the tables must outlive it."""
+    every = 0 if alone is None else _place(alone)
+    work = table((team.thread, team.threads, function.address, len(tables), every, *map(_place, tables)))
+    parallel, share, count = team.parallel, _share(), len(tables)
+
+    def call() -> None:
+        parallel(share, _place(work), count, 0)
+
+    return call
 
 
 def _place(values: array[int]) -> int:
