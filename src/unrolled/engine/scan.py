@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
-from unrolled.engine.cpu import opaque, operation, stepper
+from unrolled.engine.cpu import chunk, opaque, operation, stepper
 from unrolled.engine.packed import Packed, part_of
 from unrolled.engine.plan import Capture, Plan, looked_into, plan_of
 from unrolled.engine.segments import MEMORIES, Job, in_segments
@@ -68,6 +68,11 @@ def scan(
 
     Raises ArgumentError where shapes do not fit, EngineError where the named engine cannot take the call.
     """
+    simple = engine in ("auto", "compiled") and memory == "full" and lengths is None and capture is None and not noise
+    plain = _plain_input(xs, steps) if simple else None
+    known = None if plain is None else chunk.find(trace(cell), weights, plain, state, reverse=reverse)
+    if plain is not None and known is not None:
+        return known(plain, state)
     plan, state = _planned(cell, weights, xs, state, steps, noise, lengths, reverse, capture)
     if memory not in MEMORIES:
         raise ArgumentError(f"memory is {memory!r}; give {' or '.join(MEMORIES)}.")
@@ -85,6 +90,8 @@ def scan(
         return _compiled(plan, weights, few, state, lengths, drawn)
     xs = dense(xs)
     if chosen == "compiled":
+        if plain is not None:
+            chunk.prepare(plan, weights, plain)
         return _compiled(plan, weights, xs, state, lengths, drawn)
     inputs = None if xs is None else xs.transpose(0, 1)
     if chosen == "native" and inputs is not None:
@@ -94,6 +101,14 @@ def scan(
             _as_cell(cell), plan, weights, inputs, state, lengths, drawn, capture or Capture()
         )
     return outputs.transpose(0, 1), state
+
+
+def _plain_input(xs: Tensor | Tokens | None, steps: int | None) -> Tensor | None:
+    """The input of a call that nothing but its outputs is wanted of; None where there is more to it."""
+    if not isinstance(xs, Tensor) or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return None
+    seen = looked_into(()) or opaque.tracing(xs) or steps not in (None, xs.shape[1])
+    return None if seen else xs
 
 
 def _compiled(*arguments: Any) -> tuple[Tensor, Any]:
@@ -147,7 +162,7 @@ def step(
             return known(x, state)
         plan, state = _planned(cell, weights, x.unsqueeze(1), state, None, None, None, False, None)
         if choose(plan, engine).engine == "compiled":
-            stepper.prepare(plan, weights, x, state)
+            stepper.prepare(plan, weights, x)
     xs = None if x is None else x.unsqueeze(1)
     each = {k: v.unsqueeze(1) if trace(cell).noise[k].frequency == "step" else v for k, v in (noise or {}).items()}
     outputs, state = scan(

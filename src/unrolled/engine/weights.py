@@ -50,9 +50,18 @@ class Weights:
         return single | vectors | {f"products.{k}": v for k, v in self.products.items()}
 
     @cached_property
-    def laid_out(self) -> dict[Any, Any]:
-        """What an engine has prepared for these tensors, which goes with them."""
+    def laid_out(self) -> dict[type[Any], dict[Any, Any]]:
+        """What an engine has prepared for these tensors, by its kind; it goes with them."""
         return {}
+
+    def addresses(self) -> list[int]:
+        """Where the tensors lie."""
+        return [value.data_ptr() for value in self.named.values()]
+
+    def hold(self, value: Tensor) -> bool:
+        """Whether a tensor begins inside one of these."""
+        starts = ((t.data_ptr(), t.nbytes) for t in self.named.values())
+        return any(start <= value.data_ptr() < start + size for start, size in starts)
 
     def __getstate__(self) -> dict[str, Any]:
         """The tensors, without what was made of them."""

@@ -20,14 +20,15 @@ def worth(work: int) -> int:
     return max(1, min(torch.get_num_threads(), work // WORTH_A_THREAD))
 
 
-def multiply(a: Tensor, b: Tensor) -> Tensor:
+def multiply(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A (M, K) times B (K, N), each running along its rows or along its columns, through the kernels' own tile."""
     (rows, depth), columns = a.shape, b.shape[1]
     if 0 in (rows, depth, columns) or rows * depth * columns < WORTH_A_THREAD:
-        return a @ b
+        return torch.mm(a, b, out=out)
     a, b = (m if 1 in m.stride() else m.contiguous() for m in (a, b))
     dtype = DTYPES[a.dtype]
-    out = room.empty(rows, columns, dtype=a.dtype)
+    if out is None:
+        out = room.empty(rows, columns, dtype=a.dtype)
     threads = worth(rows * depth * columns)
     bounds = [rows * k // threads for k in range(threads + 1)]
     size = working_room(host(), dtype, max(bounds[k + 1] - bounds[k] for k in range(threads)), depth)

@@ -13,7 +13,7 @@ from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import Pass
 from unrolled.engine.cpu.joined import INPUT
 from unrolled.engine.cpu.large import multiply
-from unrolled.engine.cpu.panels import packed
+from unrolled.engine.cpu.panels import Panels
 from unrolled.engine.cpu.recipe import BLOCKS, where
 from unrolled.engine.cpu.schedule import Group, Place
 
@@ -37,6 +37,7 @@ class Memory:
         self.scratch: dict[str, Tensor] = {}
         self.totals: dict[str, Tensor] = {}
         self.matrices: list[Tensor] = []
+        self.panels: Panels | None = None
         self.barrier: Tensor | None = None
 
     def start(self, step: Pass, xs: Tensor, state: tuple[Tensor, ...]) -> None:
@@ -99,7 +100,9 @@ class Memory:
             self.matrices = [self.matrix(group, name).contiguous() for group, name in names]
             places = [m.data_ptr() for m in self.matrices]
         else:
-            self.matrices, places = packed(call.code, step, call.sizes, self.source)
+            self.panels = Panels(call.code, step, call.sizes, self.source)
+            self.panels.fill()
+            places = self.panels.places
         if call.units > 1:
             self.barrier = torch.zeros(8, dtype=torch.int64)
         self.totals = {n: torch.zeros(len(frame.tables), width, dtype=dtype) for n, width in frame.totals.items()}
@@ -135,6 +138,13 @@ class Memory:
             value = call.pack(value.transpose(0, 1)) if value.dim() == 3 else call.sort(value)
             return pad(value, width).contiguous()
         return room.empty(*shape, dtype=call.plan.dtype)
+
+    def read(self, step: Pass) -> list[Tensor]:
+        """What a pass reads of the parameters, laid out: the same memory where that took no copies."""
+        units = [place.buffer for place in step.places if place.when == "unit"]
+        # zeros stand for a bias that is not there
+        vectors = [self.scratch[name] for name in units if name not in ("b", "c") or name in self.named]
+        return [*vectors, *self.matrices, *([] if self.panels is None else self.panels.matrices)]
 
     def padded_rows(self, matrix: Tensor, parts: int) -> Tensor:
         """Stacked matrices (parts * H, n), each filled up with rows of zeros."""

@@ -19,27 +19,33 @@ SOURCE, TARGET = ENTRY.index("source"), ENTRY.index("target")
 _TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
-def packed(code: Compiled, step: Pass, sizes: Sizes, source: Callable[[str], Tensor]) -> tuple[list[Tensor], list[int]]:
-    """The panels (inner extent, vectors of a tile) of all groups, filled in one call, and the address of each group's.
+class Panels:
+    """The panels (inner extent, vectors of a tile) of all groups of a pass; `places`: the address of each group's.
 
-    `source` gives the parameter of a name. What is returned first must outlive the addresses.
+    `source` gives the parameter of a name. The addresses are good as long as this lives.
     """
-    how = recipe(code, step, sizes)
-    matrices = [source(name) for name in how.sources]
-    panels = room.empty(how.elements, dtype=_TYPES[code.dtype])
-    start, size = panels.data_ptr(), panels.element_size()
-    addresses = [matrix.data_ptr() for matrix in matrices]
-    table = _table(how, tuple([matrix.stride() for matrix in matrices]), size)[:]
-    for at, owner in zip(range(3, len(table), len(ENTRY)), how.owners, strict=True):
-        table[at + SOURCE] += addresses[owner]
-        table[at + TARGET] += start
-    shares = worth(how.elements)
-    tables = [table] + [table[:] for _ in range(shares - 1)]
-    for k, share in enumerate(tables):
-        share[1], share[2] = k, shares
-    if how.parts:
-        team.run(tools(code.dtype).pack, tables)
-    return [panels, *matrices], [start + place * size for place in how.groups]
+
+    def __init__(self, code: Compiled, step: Pass, sizes: Sizes, source: Callable[[str], Tensor]) -> None:
+        how = recipe(code, step, sizes)
+        self.matrices = [source(name) for name in how.sources]
+        self.panels = room.empty(how.elements, dtype=_TYPES[code.dtype])
+        start, size = self.panels.data_ptr(), self.panels.element_size()
+        addresses = [matrix.data_ptr() for matrix in self.matrices]
+        table = _table(how, tuple([matrix.stride() for matrix in self.matrices]), size)[:]
+        for at, owner in zip(range(3, len(table), len(ENTRY)), how.owners, strict=True):
+            table[at + SOURCE] += addresses[owner]
+            table[at + TARGET] += start
+        shares = worth(how.elements)
+        self.tables = [table] + [table[:] for _ in range(shares - 1)]
+        for k, share in enumerate(self.tables):
+            share[1], share[2] = k, shares
+        self.function = tools(code.dtype).pack if how.parts else None
+        self.places = [start + place * size for place in how.groups]
+
+    def fill(self) -> None:
+        """From what the parameters are now."""
+        if self.function is not None:
+            team.run(self.function, self.tables)
 
 
 @lru_cache(maxsize=256)

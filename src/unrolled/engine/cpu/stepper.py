@@ -10,13 +10,13 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from unrolled.cell import Program, without_noise
-from unrolled.engine.cpu import team
+from unrolled.engine.cpu import kept, team
 from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import compiled
 from unrolled.engine.cpu.joined import INPUT
@@ -26,8 +26,6 @@ from unrolled.engine.cpu.memory import Memory
 from unrolled.engine.plan import Plan
 from unrolled.engine.weights import Weights
 
-# Steppers of the same weights, for other threads and other numbers of rows.
-KEPT = 16
 MOST_ROWS = 2
 # Bytes of matrices that a thread reads in the time that it takes to bring in another.
 WORTH_A_THREAD = 400_000
@@ -36,6 +34,12 @@ NEAR = 100e-6
 # Steps that a thread takes alone first, to know its time; slower ones of the team, the first of which wakes it, after
 # which it does so again; and for how many seconds.
 FIRST, PATIENCE, PENALTY = 8, 3, 0.05
+
+
+class Fits(Protocol):
+    """Something laid out, and whether without copies."""
+
+    fits: bool
 
 
 class Stepper:
@@ -47,7 +51,7 @@ class Stepper:
         call = Call(plan, program, compiled(program, DTYPES[plan.dtype]), None, {}, ())
         named = {name: value.detach() for name, value in weights.named.items()}
         memory, step = Memory(call, named), call.code.direct
-        self.addresses = _addresses(weights)
+        self.addresses = weights.addresses()
         self.shapes = [(plan.batch, plan.sizes.of(w)) for w in program.state.values()]
         zeros = tuple(torch.zeros(shape, dtype=plan.dtype) for shape in self.shapes)
         memory.start(step, torch.zeros(1, plan.batch, plan.sizes.input, dtype=plan.dtype), zeros)
@@ -69,14 +73,7 @@ class Stepper:
         self.entries = [len(HEADER) + 3 * order.index(f"s.{name}") for name in program.state]
         self.output = program.next.index(program.output) if program.output in program.next else None
         self.outputs = memory.outputs()[0]
-        ranges = [(t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in named.values()]
-        units = [place.buffer for place in step.places if place.when == "unit"]
-        read = [*(memory.scratch[name] for name in units if self._given(name, named)), *memory.matrices]
-        self.fits = all(any(a <= t.data_ptr() < b for a, b in ranges) for t in read)
-
-    def _given(self, buffer: str, named: dict[str, Tensor]) -> bool:
-        """Whether the buffer holds a parameter, and not the zeros of a bias that is not there."""
-        return buffer not in ("b", "c") or buffer in named
+        self.fits = all(map(weights.hold, memory.read(step)))
 
     def __call__(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         begin = time.perf_counter()
@@ -133,35 +130,26 @@ def _shares(named: Mapping[str, Tensor]) -> int:
 
 def find(program: Program, weights: Weights, x: Tensor, state: Any) -> Stepper | None:
     """The stepper of this call, if one was laid out for it before."""
-    found: Stepper | None = weights.laid_out.get(_key(program, x))
-    if found is None or not x.is_cpu or x.dtype != found.dtype:
+    found = kept.find(weights, Stepper, (program, x.shape))
+    if found is None or isinstance(state, Mapping) or not x.is_cpu or x.dtype != found.dtype:
         return None
     shapes = [s.shape for s in state if s.is_cpu and s.dtype == found.dtype]
-    return found if shapes == found.shapes and found.addresses == _addresses(weights) else None
+    return found if shapes == found.shapes and found.addresses == weights.addresses() else None
 
 
-def prepare(plan: Plan, weights: Weights, x: Tensor, state: Any) -> None:
-    """Lay a stepper out for calls like this one, unless that needs copies; for weights seen once it would not pay."""
-    padded = compiled(plan.program, DTYPES[plan.dtype]).lanes
-    whole = plan.sizes.hidden % padded == 0 and plan.sizes.output % padded == 0
-    if plan.batch > MOST_ROWS or plan.program.heads > 1 or not whole or not _plain(weights):
-        return
-    known, key, stepper = weights.laid_out, _key(plan.program, x), None
-    if key in known:
-        stepper = Stepper(plan, weights)
-    known[key] = stepper if stepper is not None and stepper.fits else None
-    while len(known) > KEPT:
-        known.pop(next(iter(known)))
+def prepare(plan: Plan, weights: Weights, x: Tensor) -> None:
+    """Lay a stepper out for calls like this one, unless that needs copies."""
+    if plan.batch <= MOST_ROWS and without_copies(plan, weights):
+        kept.remember(weights, Stepper, (plan.program, x.shape), lambda: fitting(Stepper(plan, weights)))
 
 
-def _plain(weights: Weights) -> bool:
-    return all(t.is_contiguous() for t in weights.named.values())
+def without_copies(plan: Plan, weights: Weights) -> bool:
+    """Whether the kernels can read the parameters where they lie."""
+    lanes, sizes = compiled(plan.program, DTYPES[plan.dtype]).lanes, plan.sizes
+    whole = sizes.hidden % lanes == 0 and sizes.output % lanes == 0
+    return whole and plan.program.heads == 1 and all(t.is_contiguous() for t in weights.named.values())
 
 
-def _addresses(weights: Weights) -> list[int]:
-    return [t.data_ptr() for t in weights.named.values()]
-
-
-def _key(program: Program, x: Tensor) -> tuple[Any, ...]:
-    """Buffers are written in place, so each thread has its own."""
-    return program, x.shape, threading.get_ident()
+def fitting(made: Fits) -> Any:
+    """What was laid out, or None if that took copies after all."""
+    return made if made.fits else None
