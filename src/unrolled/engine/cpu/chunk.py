@@ -6,7 +6,6 @@ tables point at the parameters where they lie, and are found again with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -82,7 +81,7 @@ class Chunk:
 def find(program: Program, weights: Weights, xs: Tensor, state: Any, *, reverse: bool) -> Chunk | None:
     """The chunk of this call, if one was laid out for it before."""
     found = kept.find(weights, Chunk, (program, xs.shape, reverse))
-    if found is None or isinstance(state, Mapping) or found.addresses != weights.addresses():
+    if found is None or not isinstance(state, tuple | None) or found.addresses != weights.addresses():
         return None
     if not xs.is_cpu or xs.dtype != found.dtype:
         return None

@@ -59,6 +59,7 @@ class Stepper:
         call.bounds, call.units = [0, plan.batch], 1 if openmp is None or call.code.whole_rows else _shares(named)
         self.tables = memory.tables(step, ascending=True)
         *parts, self.table = self.tables
+        self.own = [self.table]
         self.memory, self.run, self.address = memory, step.run.call, self.table.buffer_info()[0]
         self.barrier, self.together = team.table([0]), None
         if openmp is not None and parts:
@@ -78,19 +79,21 @@ class Stepper:
     def __call__(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         begin = time.perf_counter()
         together = self.together is not None and begin - self.last < NEAR and self._has_team(begin)
-        tables, after = self.tables if together else self.tables[-1:], []
-        x, before = x.contiguous(), [value.contiguous() for value in state]
+        tables, after = self.tables if together else self.own, []
+        x = x.contiguous()
         if self.input is None:
             torch.mm(x, self.matrix, out=self.gates)
         else:
             place = x.data_ptr()
             for table in tables:
                 table[self.input] = place
-        for entry, shape, value in zip(self.entries, self.shapes, before, strict=True):
+        before = []
+        for entry, shape, value in zip(self.entries, self.shapes, state, strict=True):
             new = torch.empty(shape, dtype=self.dtype)
             after.append(new)
+            before.append(value.contiguous())
             # one stride further in time lies the next state, wherever that is
-            start = value.data_ptr()
+            start = before[-1].data_ptr()
             stride = (new.data_ptr() - start) // self.bytes
             for table in tables:
                 table[entry], table[entry + 1] = start, stride
@@ -131,7 +134,7 @@ def _shares(named: Mapping[str, Tensor]) -> int:
 def find(program: Program, weights: Weights, x: Tensor, state: Any) -> Stepper | None:
     """The stepper of this call, if one was laid out for it before."""
     found = kept.find(weights, Stepper, (program, x.shape))
-    if found is None or isinstance(state, Mapping) or not x.is_cpu or x.dtype != found.dtype:
+    if found is None or not isinstance(state, tuple) or not x.is_cpu or x.dtype != found.dtype:
         return None
     shapes = [s.shape for s in state if s.is_cpu and s.dtype == found.dtype]
     return found if shapes == found.shapes and found.addresses == weights.addresses() else None
