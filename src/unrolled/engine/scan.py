@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unrolled.cell import Cell, Program, ProgramCell, trace
 from unrolled.engine import native, reference
-from unrolled.engine.cpu import chunk, opaque, operation, stepper
+from unrolled.engine.cpu import opaque, operation, stepper
 from unrolled.engine.packed import Packed, part_of
 from unrolled.engine.plan import Capture, Plan, looked_into, plan_of
 from unrolled.engine.segments import MEMORIES, Job, in_segments
@@ -70,9 +70,9 @@ def scan(
     """
     simple = engine in ("auto", "compiled") and memory == "full" and lengths is None and capture is None and not noise
     plain = _plain_input(xs, steps) if simple else None
-    known = None if plain is None else chunk.find(trace(cell), weights, plain, state, reverse=reverse)
-    if plain is not None and known is not None:
-        return known(plain, state)
+    known = None if plain is None else operation.known(trace(cell), weights, plain, state, reverse=reverse)
+    if known is not None:
+        return known
     plan, state = _planned(cell, weights, xs, state, steps, noise, lengths, reverse, capture)
     if memory not in MEMORIES:
         raise ArgumentError(f"memory is {memory!r}; give {' or '.join(MEMORIES)}.")
@@ -91,7 +91,7 @@ def scan(
     xs = dense(xs)
     if chosen == "compiled":
         if plain is not None:
-            chunk.prepare(plan, weights, plain)
+            operation.prepare(plan, weights, plain)
         return _compiled(plan, weights, xs, state, lengths, drawn)
     inputs = None if xs is None else xs.transpose(0, 1)
     if chosen == "native" and inputs is not None:
@@ -104,8 +104,8 @@ def scan(
 
 
 def _plain_input(xs: Tensor | Tokens | None, steps: int | None) -> Tensor | None:
-    """The input of a call that nothing but its outputs is wanted of; None where there is more to it."""
-    if not isinstance(xs, Tensor) or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+    """The input of a call that no transformation looks into; None where there is more to it."""
+    if not isinstance(xs, Tensor) or torch.is_autocast_enabled("cpu"):
         return None
     seen = looked_into(()) or opaque.tracing(xs) or steps not in (None, xs.shape[1])
     return None if seen else xs

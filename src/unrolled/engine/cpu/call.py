@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from unrolled.engine.cpu.frame import Frame
 from unrolled.engine.cpu.large import worth
 from unrolled.engine.cpu.rows import Ragged, packed_rows, shared
 from unrolled.engine.plan import Plan
+
+if TYPE_CHECKING:
+    from unrolled.engine.cpu.lesson import Lesson
 
 # Elements of the recurrent matrices from which on threads gain more by a share of them than they wait for each other,
 # and for how many rows a thread: the less of them a core's own cache holds, the more rows a share helps.
@@ -60,6 +64,7 @@ class Call:
         if shares > 1 and self._worth_sharing_units(rows, shares):
             self.units, shares = shares, 1
         shares = min(max(1, rows), shares)
+        self.lesson: Lesson | None = None
         self._frames: dict[tuple[Pass, bool], Frame] = {}
         self.ragged: Ragged | None = None
         if lengths is None:

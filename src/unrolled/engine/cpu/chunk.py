@@ -11,15 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unrolled.cell import Program, without_noise
-from unrolled.engine.cpu import kept
+from unrolled.cell import without_noise
 from unrolled.engine.cpu.call import Call
 from unrolled.engine.cpu.compiler import compiled
 from unrolled.engine.cpu.joined import INPUT
 from unrolled.engine.cpu.kernel import HEADER
 from unrolled.engine.cpu.large import DTYPES, multiply
 from unrolled.engine.cpu.memory import Memory
-from unrolled.engine.cpu.stepper import fitting, without_copies
 from unrolled.engine.plan import Plan
 from unrolled.engine.weights import Weights
 
@@ -78,21 +76,8 @@ class Chunk:
         return outputs.transpose(0, 1), self.program.state_type(*[buffer[self.last].clone() for buffer in buffers])
 
 
-def find(program: Program, weights: Weights, xs: Tensor, state: Any, *, reverse: bool) -> Chunk | None:
-    """The chunk of this call, if one was laid out for it before."""
-    found = kept.find(weights, Chunk, (program, xs.shape, reverse))
-    if found is None or not isinstance(state, tuple | None) or found.addresses != weights.addresses():
-        return None
-    if not xs.is_cpu or xs.dtype != found.dtype:
-        return None
-    shapes = found.shapes if state is None else [s.shape for s in state if s.is_cpu and s.dtype == found.dtype]
-    return found if shapes == found.shapes else None
-
-
-def prepare(plan: Plan, weights: Weights, xs: Tensor) -> None:
-    """Lay a chunk out for calls like this one, unless it is long or that needs copies."""
+def is_short(plan: Plan, weights: Weights) -> bool:
+    """Whether Python takes a large part of the time."""
     gates = plan.batch * plan.steps * plan.sizes.hidden * len(plan.program.gates)
     matrices = sum(value.numel() for name, value in weights.named.items() if name != "W")
-    if gates <= MOST and matrices <= MOST and without_copies(plan, weights):
-        key = plan.program, xs.shape, plan.reverse
-        kept.remember(weights, Chunk, key, lambda: fitting(Chunk(plan, weights)))
+    return gates <= MOST and matrices <= MOST

@@ -8,43 +8,89 @@ from torch import Tensor
 from unrolled.engine.cpu import room
 from unrolled.engine.cpu.large import multiply
 from unrolled.engine.cpu.memory import Memory, cut
-from unrolled.engine.cpu.schedule import Place
+from unrolled.engine.cpu.schedule import Group, Place
 
 
-def gradients(memory: Memory, xs: Tensor, *, inputs: bool) -> dict[str, Tensor | None]:
-    """By the names of the weights, "xs" (where `inputs` asks for it) and "D.NAME" for the first states."""
-    call, program = memory.call, memory.call.program
-    gates, hidden, padded = len(program.gates), call.widths["hidden"], call.padded["hidden"]
-    dx = memory.scratch["dx"].reshape(-1, gates * padded)
-    if call.table_rows is None:
-        packed = call.pack(xs)
-        flat = room.flat(packed)
-    else:
-        # what a row of the table was read for, summed: from here on each is read once
-        packed = flat = xs
-        dx = torch.ops.aten.embedding_dense_backward(dx, call.table_rows, len(xs), -1, False)
+class Gradients:
+    """Gradients of every input of a call; what lies in the same memory each time is looked up once."""
 
-    def rows(value: Tensor) -> Tensor:
-        if hidden == padded:
+    def __init__(self, memory: Memory) -> None:
+        self.memory, call = memory, memory.call
+        gates = len(call.program.gates)
+        self.gates, self.hidden, self.padded = gates, call.widths["hidden"], call.padded["hidden"]
+        self.dx = memory.scratch["dx"].reshape(-1, gates * self.padded)
+        self.weight = memory.padded_rows(memory.named["W"], gates)
+        groups = call.code.back.schedule.matrices()
+        self.groups = [(group, self._adjoints(group), call.code.operands[group.names[0]]) for group in groups]
+
+    def _adjoints(self, group: Group) -> Tensor:
+        """The adjoints (N, n) of a group's products, turned over."""
+        place, width = group.operand, self.memory.call.padded[group.depth[1]]
+        adjoints = self.memory.scratch[place.buffer]
+        adjoints = adjoints.view(-1, adjoints.shape[-1])
+        if len(group.names) < place.slots:
+            adjoints = adjoints[:, place.slot * width : (place.slot + len(group.names)) * width]
+        return adjoints.mT
+
+    def __call__(self, xs: Tensor, *, inputs: bool) -> dict[str, Tensor | None]:
+        """By the names of the weights, "xs" (where `inputs` asks for it) and "D.NAME" for the first states."""
+        memory, dx = self.memory, self.dx
+        call, program = memory.call, memory.call.program
+        if call.table_rows is None:
+            packed = call.pack(xs)
+            flat = room.flat(packed)
+        else:
+            # what a row of the table was read for, summed: from here on each is read once
+            packed = flat = xs
+            dx = torch.ops.aten.embedding_dense_backward(dx, call.table_rows, len(xs), -1, False)
+        found: dict[str, Tensor | None] = {"W": self._rows(multiply(dx.mT, flat)), "xs": None}
+        bias = dx.sum(0)
+        found["b"] = bias if self.hidden == self.padded else self._rows(bias.unsqueeze(1)).reshape(-1)
+        if inputs:
+            adjoint = multiply(dx, self.weight).view(packed.shape)
+            found["xs"] = call.unpack(adjoint) if call.table_rows is None else adjoint
+        self._products(found)
+        for name, total in memory.totals.items():
+            vector = name.removeprefix("p.")
+            found[f"vectors.{vector}"] = total.sum(0)[: call.widths[program.vectors[vector].size]]
+        for vector in program.vectors:
+            found.setdefault(f"vectors.{vector}", torch.zeros_like(memory.named[f"vectors.{vector}"]))
+        for name, width in program.state.items():
+            found[f"D.{name}"] = call.unsort(cut(_of_state(memory, name), call.widths[width]))
+        return found
+
+    def _rows(self, value: Tensor) -> Tensor:
+        if self.hidden == self.padded:
             return value
-        return value.reshape(gates, padded, -1)[:, :hidden].reshape(gates * hidden, -1)
+        return value.reshape(self.gates, self.padded, -1)[:, : self.hidden].reshape(self.gates * self.hidden, -1)
 
-    found: dict[str, Tensor | None] = {"W": rows(multiply(dx.mT, flat)), "xs": None}
-    bias = dx.sum(0)
-    found["b"] = bias if hidden == padded else rows(bias.unsqueeze(1)).reshape(-1)
-    if inputs:
-        weight = memory.padded_rows(memory.named["W"], gates)
-        adjoint = multiply(dx, weight).reshape(packed.shape)
-        found["xs"] = call.unpack(adjoint) if call.table_rows is None else adjoint
-    _products(memory, found)
-    for name, total in memory.totals.items():
-        vector = name.removeprefix("p.")
-        found[f"vectors.{vector}"] = total.sum(0)[: call.widths[program.vectors[vector].size]]
-    for vector in program.vectors:
-        found.setdefault(f"vectors.{vector}", torch.zeros_like(memory.named[f"vectors.{vector}"]))
-    for name, width in program.state.items():
-        found[f"D.{name}"] = call.unsort(cut(_of_state(memory, name), call.widths[width]))
-    return found
+    def _products(self, found: dict[str, Tensor | None]) -> None:
+        """U, c and further matrices: adjoints times operands over all steps, one product for all of an operand."""
+        memory, call, program = self.memory, self.memory.call, self.memory.call.program
+        hidden = self.hidden
+        blocks: dict[str, Tensor] = {}
+        biases: dict[str, Tensor] = {}
+        for group, adjoints, place in self.groups:
+            width, units = call.padded[group.depth[1]], call.widths[group.depth[1]]
+            products = _product(adjoints, _operand(memory, place), len(group.names), units, group.heads)
+            if group.names == tuple(program.recurrent) and width == hidden:
+                found["U"] = products
+                if not program.recurrent_biased:
+                    continue
+            for k, name in enumerate(group.names):
+                gradient = products[k * width : k * width + units]
+                if name in program.products:
+                    found[f"products.{name}"] = gradient
+                    continue
+                blocks[name] = gradient
+                if name in program.recurrent_biased:
+                    biases[name] = adjoints[k * width : k * width + hidden].sum(1)
+        if program.recurrent and "U" not in found:
+            zero = torch.zeros(hidden, memory.named["U"].shape[1], dtype=call.plan.dtype)
+            found["U"] = torch.cat([blocks.get(g, zero) for g in program.recurrent])
+        if program.recurrent_biased:
+            nothing = torch.zeros(hidden, dtype=call.plan.dtype)
+            found["c"] = torch.cat([biases.get(g, nothing) for g in program.recurrent_biased])
 
 
 def _of_state(memory: Memory, name: str) -> Tensor:
@@ -53,40 +99,6 @@ def _of_state(memory: Memory, name: str) -> Tensor:
     if plan.reverse and ragged is not None:
         return buffer[ragged.lengths % 2, torch.arange(plan.batch)]
     return buffer[plan.steps % 2]
-
-
-def _products(memory: Memory, found: dict[str, Tensor | None]) -> None:
-    """U, c and further matrices: adjoints times operands over all steps, one product for all of an operand."""
-    call, program = memory.call, memory.call.program
-    hidden = call.widths["hidden"]
-    blocks: dict[str, Tensor] = {}
-    biases: dict[str, Tensor] = {}
-    for group in call.code.back.schedule.matrices():
-        place, width = group.operand, call.padded[group.depth[1]]
-        adjoints = memory.scratch[place.buffer]
-        adjoints = adjoints.view(-1, adjoints.shape[-1])
-        if len(group.names) < place.slots:
-            adjoints = adjoints[:, place.slot * width : (place.slot + len(group.names)) * width]
-        operand = _operand(memory, call.code.operands[group.names[0]])
-        products = _product(adjoints, operand, len(group.names), call.widths[group.depth[1]], group.heads)
-        if group.names == tuple(program.recurrent) and width == hidden:
-            found["U"] = products
-            if not program.recurrent_biased:
-                continue
-        for k, name in enumerate(group.names):
-            gradient = products[k * width : k * width + call.widths[group.depth[1]]]
-            if name in program.products:
-                found[f"products.{name}"] = gradient
-                continue
-            blocks[name] = gradient
-            if name in program.recurrent_biased:
-                biases[name] = adjoints[:, k * width : k * width + hidden].sum(0)
-    if program.recurrent and "U" not in found:
-        zero = torch.zeros(hidden, memory.named["U"].shape[1], dtype=call.plan.dtype)
-        found["U"] = torch.cat([blocks.get(g, zero) for g in program.recurrent])
-    if program.recurrent_biased:
-        nothing = torch.zeros(hidden, dtype=call.plan.dtype)
-        found["c"] = torch.cat([biases.get(g, nothing) for g in program.recurrent_biased])
 
 
 def _operand(memory: Memory, place: Place) -> Tensor:
@@ -106,14 +118,14 @@ def _operand(memory: Memory, place: Place) -> Tensor:
 
 
 def _product(adjoints: Tensor, operand: Tensor, gates: int, units: int, heads: int) -> Tensor:
-    """Adjoints (N, gates * width) times operand (N, n): (gates * width, n / heads), of each head its block alone."""
+    """Adjoints (gates * width, N) times operand (N, n): (gates * width, n / heads), of each head its block alone."""
     if heads == 1:
-        return multiply(adjoints.mT, operand)
-    width, height, columns = adjoints.shape[1] // gates, units // heads, operand.shape[1] // heads
+        return multiply(adjoints, operand)
+    width, height, columns = len(adjoints) // gates, units // heads, operand.shape[1] // heads
     found = adjoints.new_empty(gates * width, columns)
     for gate in range(gates):
         for head in range(heads):
             first = gate * width + head * height
-            block = adjoints[:, first : first + height]
-            found[first : first + height] = multiply(block.mT, operand[:, head * columns : (head + 1) * columns])
+            block = adjoints[first : first + height]
+            found[first : first + height] = multiply(block, operand[:, head * columns : (head + 1) * columns])
     return found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from unrolled.engine.weights import Weights
 
@@ -19,6 +20,22 @@ def find(weights: Weights, kind: type[T], key: Hashable) -> T | None:
     """What `remember` made for this key in this thread: buffers are written in place, so each thread has its own."""
     found: T | None = weights.laid_out.get(kind, {}).get((key, threading.get_ident()))
     return found
+
+
+class Laid(Protocol):
+    """Something laid out for parameters at these addresses, a type and states of these shapes."""
+
+    addresses: list[int]
+    dtype: torch.dtype
+    shapes: list[tuple[int, int]]
+
+
+def takes(found: Laid, weights: Weights, x: Tensor, state: Any) -> bool:
+    """Whether all is as it was when this was laid out."""
+    if not isinstance(state, tuple | None) or not x.is_cpu or x.dtype != found.dtype:
+        return False
+    shapes = found.shapes if state is None else [s.shape for s in state if s.is_cpu and s.dtype == found.dtype]
+    return shapes == found.shapes and found.addresses == weights.addresses()
 
 
 def remember(weights: Weights, kind: type[T], key: Hashable, make: Callable[[], T | None]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from unrolled.cell import Program
 from unrolled.engine.cpu.call import Call, planned
 from unrolled.engine.cpu.compiler import Compiled, compiled
-from unrolled.engine.cpu.gradients import gradients as all_gradients
+from unrolled.engine.cpu.gradients import Gradients
 from unrolled.engine.cpu.large import DTYPES
 from unrolled.engine.cpu.memory import Memory
 from unrolled.engine.plan import Plan, plan_of
@@ -144,7 +144,7 @@ def _scan_backward(
     memory.tensors = dict(zip(request.kept(), kept, strict=True))
     memory.start_backward(gradients[0], tuple(gradients[1:]))
     memory.run(call.code.back, ascending=reverse)
-    found = all_gradients(memory, xs, inputs=True)
+    found = Gradients(memory)(xs, inputs=True)
     every = [found["xs"], *(found[f"D.{k}"] for k in request.program.state), *(found[n] for n in call.names)]
     return [value.clone() for value in every if value is not None]
 

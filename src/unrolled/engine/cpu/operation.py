@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unrolled.cell import Cell, ProgramCell, without_noise
+from unrolled.cell import Cell, Program, ProgramCell, without_noise
 from unrolled.engine import reference
-from unrolled.engine.cpu import opaque
+from unrolled.engine.cpu import kept, opaque
 from unrolled.engine.cpu.call import Call, planned
+from unrolled.engine.cpu.chunk import Chunk, is_short
 from unrolled.engine.cpu.compiler import compiled
-from unrolled.engine.cpu.gradients import gradients as all_gradients
+from unrolled.engine.cpu.gradients import Gradients
 from unrolled.engine.cpu.large import DTYPES
+from unrolled.engine.cpu.lesson import Lesson
 from unrolled.engine.cpu.memory import Memory
+from unrolled.engine.cpu.stepper import fitting, without_copies
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.tokens import Tokens
 from unrolled.engine.weights import Weights
@@ -70,6 +74,30 @@ def scan(
     return outputs, plan.program.state_type(*last)
 
 
+def known(program: Program, weights: Weights, xs: Tensor, state: Any, *, reverse: bool) -> tuple[Tensor, Any] | None:
+    """A call without lengths and noise as an earlier one like it laid it out; None where none did."""
+    if not isinstance(state, tuple | None):
+        return None
+    tensors = (xs, *weights.named.values(), *(state or ()))
+    key = program, xs.shape, reverse
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
+        chunk = kept.find(weights, Chunk, key)
+        return chunk(xs, state) if chunk is not None and kept.takes(chunk, weights, xs, state) else None
+    lesson = kept.find(weights, Lesson, key)
+    if lesson is None or not kept.takes(lesson, weights, xs, state):
+        return None
+    inputs = (xs, *(lesson.zeros if state is None else state), *weights.named.values())
+    outputs, *last = _Scan.apply(lesson.call, *inputs)  # type: ignore[no-untyped-call]  # torch does not type it
+    return outputs, program.state_type(*last)
+
+
+def prepare(plan: Plan, weights: Weights, xs: Tensor) -> None:
+    """Lay calls like this one out, unless they are long or that needs copies."""
+    if is_short(plan, weights) and without_copies(plan, weights):
+        kind: type[Lesson | Chunk] = Lesson if plan.gradient else Chunk
+        kept.remember(weights, kind, (plan.program, xs.shape, plan.reverse), lambda: fitting(kind(plan, weights)))
+
+
 def plan_input(plan: Plan, weights: Weights, xs: Tensor | None) -> Tensor:
     """Without input, W x is W times nothing."""
     return weights.W.new_zeros(plan.batch, plan.steps, plan.sizes.input) if xs is None else xs
@@ -80,8 +108,11 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        found, memory = _forward(call, xs, *rest)
-        kept = {name: tensor for name, tensor in memory.tensors.items() if name in call.code.kept}
+        if call.lesson is not None:
+            found, tensors = call.lesson.forward(xs, rest[: len(call.program.state)])
+        else:
+            found, tensors = _forward(call, xs, *rest)
+        kept = {name: tensor for name, tensor in tensors.items() if name in call.code.kept}
         ctx.save_for_backward(xs, *rest, *kept.values())
         ctx.set_materialize_grads(False)
         ctx.call, ctx.kept = call, tuple(kept)
@@ -95,25 +126,27 @@ class _Scan(torch.autograd.Function):
         inputs, kept = saved[:count], dict(zip(ctx.kept, saved[count:], strict=True))
         if torch.is_grad_enabled():
             return None, *_through_reference(call, inputs, gradients, ctx.needs_input_grad[1:])
-        named = dict(zip(call.names, inputs[1 + states :], strict=True))
-        memory = Memory(call, named)
-        memory.tensors = kept
-        memory.start_backward(None if gradients[0] is None else gradients[0].transpose(0, 1), gradients[1:])
-        memory.run(call.code.back, ascending=call.plan.reverse)
-        found = all_gradients(memory, _time_major(call, inputs[0]), inputs=ctx.needs_input_grad[1])
+        if call.lesson is not None and call.lesson.thread == threading.get_ident():
+            found = call.lesson.backward(inputs[0], kept, gradients, inputs=ctx.needs_input_grad[1])
+        else:
+            memory = Memory(call, dict(zip(call.names, inputs[1 + states :], strict=True)))
+            memory.tensors = kept
+            memory.start_backward(None if gradients[0] is None else gradients[0].transpose(0, 1), gradients[1:])
+            memory.run(call.code.back, ascending=call.plan.reverse)
+            found = Gradients(memory)(_time_major(call, inputs[0]), inputs=ctx.needs_input_grad[1])
         adjoint = found["xs"] if found["xs"] is None else _time_major(call, found["xs"])
         return None, adjoint, *(found[f"D.{k}"] for k in call.program.state), *(found.get(n) for n in call.names)
 
 
-def _forward(call: Call, xs: Tensor, *rest: Tensor) -> tuple[tuple[Tensor, ...], Memory]:
-    """Outputs and last state, and the memory that a backward pass reads."""
+def _forward(call: Call, xs: Tensor, *rest: Tensor) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """Outputs and last state, and the buffers that a backward pass reads."""
     states, train = len(call.program.state), call.plan.gradient
     memory = Memory(call, dict(zip(call.names, rest[states:], strict=True)))
     step = call.forward(train=train)
     memory.start(step, _time_major(call, xs), rest[:states])
     memory.run(step, ascending=not call.plan.reverse)
     outputs, last = memory.results()
-    return (outputs.transpose(0, 1), *last), memory
+    return (outputs.transpose(0, 1), *last), memory.tensors
 
 
 def _time_major(call: Call, xs: Tensor) -> Tensor:

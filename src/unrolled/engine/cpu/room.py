@@ -27,9 +27,10 @@ LARGE, HUGE = 4 << 20, 2 << 20
 def empty(*shape: int, dtype: torch.dtype) -> Tensor:
     """Memory with anything in it."""
     count = math.prod(shape)
-    block = _blocks.take(count * dtype.itemsize)
+    size = count * dtype.itemsize
+    block = None if size < SMALLEST or not RECYCLES else _blocks.take(size)
     if block is None:
-        return torch.empty(*shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype)
     return torch.frombuffer(block, dtype=dtype, count=count).view(shape)
 
 
@@ -54,9 +55,7 @@ class Blocks:
         self.lock = Lock()
 
     def take(self, size: int) -> Any:
-        """A free block of at least `size` bytes; None where torch's own memory does as well."""
-        if size < SMALLEST or not RECYCLES:
-            return None
+        """A free block of at least `size` bytes; None where the system has none left."""
         size = _rounded(size)
         with self.lock:
             blocks = self.known.setdefault(size, [])

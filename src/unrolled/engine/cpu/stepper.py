@@ -134,10 +134,7 @@ def _shares(named: Mapping[str, Tensor]) -> int:
 def find(program: Program, weights: Weights, x: Tensor, state: Any) -> Stepper | None:
     """The stepper of this call, if one was laid out for it before."""
     found = kept.find(weights, Stepper, (program, x.shape))
-    if found is None or not isinstance(state, tuple) or not x.is_cpu or x.dtype != found.dtype:
-        return None
-    shapes = [s.shape for s in state if s.is_cpu and s.dtype == found.dtype]
-    return found if shapes == found.shapes and found.addresses == weights.addresses() else None
+    return found if found is not None and state is not None and kept.takes(found, weights, x, state) else None
 
 
 def prepare(plan: Plan, weights: Weights, x: Tensor) -> None:
