@@ -4,7 +4,7 @@ A network reads ten symbols of eight kinds, then 999 blanks, a sign to begin and
 blanks until behind the sign and there with the ten symbols (Hochreiter & Schmidhuber 1997, in the form of Arjovsky et
 al. 2016). Whoever remembers nothing has a cross-entropy of 10 ln 8 / 1020 = 0.0204 nats a step and one symbol in eight
 right. One layer whose gates start by the chrono rule for a tenth of the pause (Tallec & Ollivier 2018); in training the
-pause begins with ten steps and grows by a twentieth whenever the symbols are known well enough. Measured at full length.
+pause begins with ten steps and grows by a twentieth whenever the symbols are known well enough. Measured in full.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Copying:
 def learn(cell: str, options: argparse.Namespace) -> tuple[dict[str, float], Course, float]:
     """What a cell reaches on new sequences, its course, and its seconds of training."""
     with seeded(options.seed):
-        layer = Recurrent(by_name(cell), KINDS + 2, options.hidden, initial=Initial(chrono=max(3, options.pause // OPEN)))
+        initial = Initial(chrono=max(3, options.pause // OPEN))
+        layer = Recurrent(by_name(cell), KINDS + 2, options.hidden, initial=initial)
         module = LanguageNetwork(KINDS + 2, KINDS + 2, layer)
     settings = TrainSettings(
         learning_rate=options.learning_rate,

@@ -77,7 +77,8 @@ class Direction(nn.Module):
         vectors = {name: self.vectors[name] for name in self.program.vectors}
         products = {name: self.products[name] for name in self.program.products}
         found = Weights(self.W, U, self.b, self.c, vectors, products)
-        if not dropped and self._own(found):
+        # a stand-in's tensors would be held past its call
+        if not dropped and isinstance(found.W, nn.Parameter) and self._own(found):
             self.__dict__["_weights"] = found
         return found
 

@@ -57,6 +57,7 @@ class Lesson:
         self.matrix, self.first = named["W"].mT, plan.steps if plan.reverse else 0
         puts_out_a_state = program.output in program.next
         read = (*self.ahead.read(self.step), *self.behind.read(code.back))
+        self.ahead.tensors, self.behind.tensors = {}, {}
         self.fits = puts_out_a_state and all(map(weights.hold, read))
 
     def forward(self, xs: Tensor, state: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
