@@ -118,27 +118,27 @@ class Call:
         """(T, B, n) as the kernel reads it: packed (N, n) where rows have unlike lengths."""
         if self.ragged is None:
             return value
-        time, row, batch_first = self.ragged.time, self.ragged.row, value.transpose(0, 1)
+        batch_first = value.transpose(0, 1)
         if batch_first.is_contiguous():
-            return batch_first.flatten(0, 1).index_select(0, row * self.plan.steps + time)
-        return value.flatten(0, 1).index_select(0, time * self.plan.batch + row)
+            return _rows_of(batch_first.flatten(0, 1), self.ragged.batch_major)
+        return _rows_of(value.flatten(0, 1), self.ragged.time_major)
 
-    def unpack(self, value: Tensor) -> Tensor:
-        """The same back to (T, B, n), zero where a row has ended."""
-        if self.ragged is None:
-            return value
-        found = room.empty(self.plan.batch, self.plan.steps, value.shape[-1], dtype=value.dtype).zero_()
-        found.view(-1, value.shape[-1]).index_copy_(0, self.ragged.row * self.plan.steps + self.ragged.time, value)
-        return found.transpose(0, 1)
+    def unpacked(self, value: Tensor, places: Tensor) -> Tensor:
+        """Rows of `value` at the places (B * T,), as (T, B, n)."""
+        return _rows_of(value, places).view(self.plan.batch, self.plan.steps, -1).transpose(0, 1)
 
     @property
     def steps(self) -> tuple[int, ...]:
         """Shape of what there is one of for each step of each row."""
-        return (self.plan.steps, self.plan.batch) if self.ragged is None else (len(self.ragged.time),)
+        return (self.plan.steps, self.plan.batch) if self.ragged is None else (self.ragged.count,)
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """Shape of a state's values: one more than there are steps, for each row."""
+        """Shape of a state's values: one more than there are steps, for each row; packed, with a row behind them."""
         if self.ragged is None:
             return self.plan.steps + 1, self.plan.batch
-        return (len(self.ragged.time) + self.plan.batch,)
+        return (self.ragged.count + self.plan.batch + 1,)
+
+
+def _rows_of(value: Tensor, places: Tensor) -> Tensor:
+    return torch.index_select(value, 0, places, out=room.empty(len(places), value.shape[1], dtype=value.dtype))

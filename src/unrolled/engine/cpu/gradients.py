@@ -47,8 +47,7 @@ class Gradients:
         bias = dx.sum(0)
         found["b"] = bias if self.hidden == self.padded else self._rows(bias.unsqueeze(1)).reshape(-1)
         if inputs:
-            adjoint = multiply(dx, self.weight).view(packed.shape)
-            found["xs"] = call.unpack(adjoint) if call.table_rows is None else adjoint
+            found["xs"] = self._inputs(dx, packed.shape)
         self._products(found)
         for name, total in memory.totals.items():
             vector = name.removeprefix("p.")
@@ -58,6 +57,16 @@ class Gradients:
         for name, width in program.state.items():
             found[f"D.{name}"] = call.unsort(cut(_of_state(memory, name), call.widths[width]))
         return found
+
+    def _inputs(self, dx: Tensor, shape: torch.Size) -> Tensor:
+        """The gradient of the input, zero where a row has ended."""
+        call = self.memory.call
+        if call.ragged is None or call.table_rows is not None:
+            return multiply(dx, self.weight).view(shape)
+        adjoint = room.empty(len(dx) + 1, shape[-1], dtype=dx.dtype)
+        multiply(dx, self.weight, out=adjoint[:-1])
+        adjoint[-1] = 0.0
+        return call.unpacked(adjoint, call.ragged.dense)
 
     def _rows(self, value: Tensor) -> Tensor:
         if self.hidden == self.padded:
@@ -114,7 +123,7 @@ def _operand(memory: Memory, place: Place) -> Tensor:
         later = (place.when == "out") != call.plan.reverse
         tensor = tensor[1:] if later else tensor[:-1]
     # a traced call keeps packed buffers longer than they are
-    return tensor.reshape(-1, tensor.shape[-1]) if ragged is None else tensor[: len(ragged.time)]
+    return tensor.reshape(-1, tensor.shape[-1]) if ragged is None else tensor[: ragged.count]
 
 
 def _product(adjoints: Tensor, operand: Tensor, gates: int, units: int, heads: int) -> Tensor:

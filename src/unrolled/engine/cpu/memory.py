@@ -55,7 +55,8 @@ class Memory:
             if ragged is None:
                 buffer[at] = pad(first, padded)
             else:
-                buffer[ragged.first] = pad(call.sort(first), padded)
+                buffer.index_copy_(0, ragged.first, pad(first, padded))
+                buffer[-1] = 0.0
             self.tensors[f"s.{name}"] = buffer
 
     def _product(self, xs: Tensor) -> Tensor:
@@ -184,18 +185,19 @@ class Memory:
             if ragged is None:
                 last.append(cut(buffer[0 if call.plan.reverse else call.plan.steps], call.widths[width]).clone())
             else:
-                last.append(call.unsort(cut(buffer[ragged.last], call.widths[width])))
-        return call.unpack(cut(self.outputs(), call.widths[program.output_width])), last
+                last.append(cut(buffer.index_select(0, ragged.last), call.widths[width]))
+        return cut(self.outputs(), call.widths[program.output_width]), last
 
     def outputs(self) -> Tensor:
         """Outputs of every step, padded, which are a state's values where the cell puts that state out."""
-        program, reverse = self.call.program, self.call.plan.reverse
+        program, reverse, ragged = self.call.program, self.call.plan.reverse, self.call.ragged
         if program.output not in program.next:
-            return self.scratch["y"]
+            y = self.scratch["y"]
+            return y if ragged is None else self.call.unpacked(functional.pad(y, (0, 0, 0, 1)), ragged.dense)
         name = list(program.state)[program.next.index(program.output)]
         buffer = self.tensors[f"s.{name}"]
-        if self.call.ragged is not None:
-            return buffer.index_select(0, self.call.ragged.after)
+        if ragged is not None:
+            return self.call.unpacked(buffer, ragged.dense_after)
         return buffer[:-1] if reverse else buffer[1:]
 
 

@@ -78,7 +78,7 @@ class _Request:
         steps: tuple[int, ...] = (plan.steps, plan.batch)
         blocks: tuple[int, ...] = (plan.steps + 1, plan.batch)
         if plan.ragged:
-            steps, blocks = (plan.steps * plan.batch,), (plan.steps * plan.batch + plan.batch,)
+            steps, blocks = (plan.steps * plan.batch,), (plan.steps * plan.batch + plan.batch + 1,)
 
         def padded(width: str) -> int:
             return -(-plan.sizes.of(width) // lanes) * lanes
