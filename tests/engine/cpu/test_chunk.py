@@ -105,3 +105,27 @@ def test_threads_have_their_own() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert max(pool.map(work, range(4))) < 1e-10
+
+
+def test_what_cannot_be_laid_out_is_not_tried_again() -> None:
+    weights, tried = random_case(cells.Elman()).weights, []
+
+    def make() -> None:
+        tried.append(1)
+
+    for _ in range(5):
+        kept.remember(weights, chunk.Chunk, "never", make)
+    assert len(tried) == 1
+    assert kept.find(weights, chunk.Chunk, "never") is None
+
+
+def test_no_more_is_kept_than_allowed() -> None:
+    case = random_case(cells.Elman(), batch=1, steps=40, hidden=16)
+    weights = case.weights
+    with torch.no_grad():
+        for steps in range(1, 41):
+            for _ in range(2):
+                scan(case.cell, weights, case.xs[:, :steps])
+    known = weights.laid_out[chunk.Chunk]
+    assert len(known) == kept.MOST
+    assert [key[0][1][1] for key in known] == list(range(41 - kept.MOST, 41))

@@ -14,12 +14,13 @@ from unrolled.engine.weights import Weights
 T = TypeVar("T")
 # Of each kind, for other shapes and other threads.
 MOST = 16
+NEVER = object()
 
 
 def find(weights: Weights, kind: type[T], key: Hashable) -> T | None:
     """What `remember` made for this key in this thread: buffers are written in place, so each thread has its own."""
-    found: T | None = weights.laid_out.get(kind, {}).get((key, threading.get_ident()))
-    return found
+    found = weights.laid_out.get(kind, {}).get((key, threading.get_ident()))
+    return found if isinstance(found, kind) else None
 
 
 class Laid(Protocol):
@@ -39,10 +40,15 @@ def takes(found: Laid, weights: Weights, x: Tensor, state: Any) -> bool:
 
 
 def remember(weights: Weights, kind: type[T], key: Hashable, make: Callable[[], T | None]) -> None:
-    """Make it when the key comes a second time: for what comes once it would not pay."""
-    known, mine = weights.laid_out.setdefault(kind, {}), (key, threading.get_ident())
-    # tensors made in inference mode could not be written to outside of it
-    with torch.inference_mode(False), torch.no_grad():
-        known[mine] = make() if mine in known else None
-    while len(known) > MOST:
-        known.pop(next(iter(known)))
+    """Make it when the key comes a second time: for what comes once it would not pay. None is made only once."""
+    known, mine, made = weights.laid_out.setdefault(kind, {}), (key, threading.get_ident()), None
+    if mine in known:
+        if known[mine] is NEVER:
+            return
+        # tensors made in inference mode could not be written to outside of it
+        with torch.inference_mode(False), torch.no_grad():
+            made = make() or NEVER
+    known.pop(mine, None)
+    known[mine] = made
+    for old in list(known)[:-MOST]:
+        known.pop(old, None)

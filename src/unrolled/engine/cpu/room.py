@@ -116,3 +116,12 @@ def _recycles() -> bool:
 ALONE = next(_references([object()]))
 RECYCLES = _recycles()
 _blocks = Blocks()
+
+
+def _after_fork() -> None:
+    # another thread of the parent may have held the lock at that moment
+    _blocks.lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
