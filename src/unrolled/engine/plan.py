@@ -36,7 +36,7 @@ class Plan:
     capture: tuple[str, ...] = ()
 
 
-plan_of = lru_cache(maxsize=256)(Plan)
+plan_of = lru_cache(maxsize=1024)(Plan)
 """An equal plan is the same object: a table is then looked up by it without comparing all its parts."""
 
 

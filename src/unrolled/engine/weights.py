@@ -50,7 +50,7 @@ class Weights:
         return single | vectors | {f"products.{k}": v for k, v in self.products.items()}
 
     @cached_property
-    def laid_out(self) -> dict[type[Any], dict[Any, Any]]:
+    def laid_out(self) -> dict[type[Any], Any]:
         """What an engine has prepared for these tensors, by its kind; it goes with them."""
         return {}
 

@@ -114,18 +114,45 @@ def test_what_cannot_be_laid_out_is_not_tried_again() -> None:
         tried.append(1)
 
     for _ in range(5):
-        kept.remember(weights, chunk.Chunk, "never", make)
+        if kept.wanted(weights, chunk.Chunk, "never"):
+            kept.remember(weights, chunk.Chunk, "never", make)
     assert len(tried) == 1
     assert kept.find(weights, chunk.Chunk, "never") is None
 
 
-def test_no_more_is_kept_than_allowed() -> None:
+def test_no_more_is_kept_than_there_is_room_for() -> None:
     case = random_case(cells.Elman(), batch=1, steps=40, hidden=16)
     weights = case.weights
+
+    def lengths() -> list[int]:
+        return sorted(key[0][1][1] for key in weights.laid_out[chunk.Chunk].entries)
+
+    def run(*steps: int) -> None:
+        with torch.no_grad():
+            for each in steps:
+                scan(case.cell, weights, case.xs[:, :each])
+
+    for _ in range(5):
+        run(*range(1, 21))
+    # those that came first are used again and again, so the others do not take their room
+    assert lengths() == list(range(1, kept.MOST + 1))
+    for _ in range(kept.STALE + kept.EVERY):
+        run(40)
+    assert 40 in lengths()
+    for steps in range(100, 100 + 2 * kept.SEEN):
+        assert not kept.wanted(weights, chunk.Chunk, steps)
+    assert len(weights.laid_out[chunk.Chunk].seen) == kept.SEEN
+
+
+def test_parameters_that_move_at_every_call_are_given_up() -> None:
+    case = random_case(cells.Elman(), batch=1, steps=20, hidden=16)
+    weights = case.weights
     with torch.no_grad():
-        for steps in range(1, 41):
-            for _ in range(2):
-                scan(case.cell, weights, case.xs[:, :steps])
-    known = weights.laid_out[chunk.Chunk]
-    assert len(known) == kept.MOST
-    assert [key[0][1][1] for key in known] == list(range(41 - kept.MOST, 41))
+        for _ in range(3 * kept.OFTEN):
+            for value in case.named.values():
+                value.data = value.data.clone() * 1.1
+            outputs = scan(case.cell, weights, case.xs)[0]
+            assert_close([outputs], [scan(case.cell, weights, case.xs, engine="reference")[0]])
+    (entry,) = weights.laid_out[chunk.Chunk].entries.values()
+    assert entry.times == kept.OFTEN
+    assert entry.made is None

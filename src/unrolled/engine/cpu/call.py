@@ -41,7 +41,7 @@ def planned(
     return Call(plan, program, code, lengths, noise, names, ids)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _dense(plan: Plan, program: Program, code: Compiled, names: tuple[str, ...], threads: int, together: bool) -> Call:
     """Threads and team are looked up by the call itself; here they tell calls apart."""
     return Call(plan, program, code, None, {}, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -12,15 +13,41 @@ from torch import Tensor
 from unrolled.engine.weights import Weights
 
 T = TypeVar("T")
-# Of each kind, for other shapes and other threads.
-MOST = 16
-NEVER = object()
+# Of each kind, for other shapes and other threads; and of how many keys it is known that they came.
+MOST, SEEN = 8, 64
+# Misses after which what was not used since makes room for something else, and times that one key is laid out anew.
+STALE, OFTEN = 128, 4
+# Misses between two looks for what is not used any more.
+EVERY = 16
+
+
+@dataclass
+class Entry:
+    """What was made for a key, at which miss it was used last, and how often it was made."""
+
+    made: Any
+    used: int
+    times: int = 1
+
+
+@dataclass
+class Table:
+    """Entries by key, keys that came and whether they can have one, and how often nothing was found."""
+
+    entries: dict[Hashable, Entry] = field(default_factory=dict)
+    seen: dict[Hashable, bool] = field(default_factory=dict)
+    misses: int = 0
 
 
 def find(weights: Weights, kind: type[T], key: Hashable) -> T | None:
     """What `remember` made for this key in this thread: buffers are written in place, so each thread has its own."""
-    found = weights.laid_out.get(kind, {}).get((key, threading.get_ident()))
-    return found if isinstance(found, kind) else None
+    table = weights.laid_out.get(kind)
+    entry = None if table is None else table.entries.get((key, threading.get_ident()))
+    if table is None or entry is None:
+        return None
+    entry.used = table.misses
+    found: T | None = entry.made
+    return found
 
 
 class Laid(Protocol):
@@ -39,16 +66,37 @@ def takes(found: Laid, weights: Weights, x: Tensor, state: Any) -> bool:
     return shapes == found.shapes and found.addresses == weights.addresses()
 
 
+def wanted(weights: Weights, kind: type[Any], key: Hashable) -> bool:
+    """Whether to lay this out: it comes a second time and there is room; laying out costs more than it gains once."""
+    table, mine = weights.laid_out.setdefault(kind, Table()), (key, threading.get_ident())
+    table.misses += 1
+    old = table.entries.get(mine)
+    if old is not None:
+        if old.times >= OFTEN:
+            old.made = None
+        return old.made is not None
+    if mine not in table.seen:
+        table.seen[mine] = True
+        for gone in list(table.seen)[:-SEEN]:
+            table.seen.pop(gone, None)
+        return False
+    return table.seen[mine] and (len(table.entries) < MOST or not table.misses % EVERY)
+
+
 def remember(weights: Weights, kind: type[T], key: Hashable, make: Callable[[], T | None]) -> None:
-    """Make it when the key comes a second time: for what comes once it would not pay. None is made only once."""
-    known, mine, made = weights.laid_out.setdefault(kind, {}), (key, threading.get_ident()), None
-    if mine in known:
-        if known[mine] is NEVER:
+    """Keep what `make` lays out; nothing is made where all that is kept is in use."""
+    table, mine = weights.laid_out.setdefault(kind, Table()), (key, threading.get_ident())
+    old = table.entries.get(mine)
+    if old is None and len(table.entries) >= MOST:
+        victim, entry = min(list(table.entries.items()), key=lambda item: item[1].used)
+        if table.misses - entry.used < STALE:
             return
-        # tensors made in inference mode could not be written to outside of it
-        with torch.inference_mode(False), torch.no_grad():
-            made = make() or NEVER
-    known.pop(mine, None)
-    known[mine] = made
-    for old in list(known)[:-MOST]:
-        known.pop(old, None)
+        table.entries.pop(victim, None)
+    # tensors made in inference mode could not be written to outside of it
+    with torch.inference_mode(False), torch.no_grad():
+        made = make()
+    if made is None:
+        table.seen[mine] = False
+        table.entries.pop(mine, None)
+    else:
+        table.entries[mine] = Entry(made, table.misses, 1 if old is None else old.times + 1)

@@ -78,13 +78,14 @@ def known(program: Program, weights: Weights, xs: Tensor, state: Any, *, reverse
     """A call without lengths and noise as an earlier one like it laid it out; None where none did."""
     if not isinstance(state, tuple | None):
         return None
-    tensors = (xs, *weights.named.values(), *(state or ()))
     key = program, xs.shape, reverse
-    if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
+    if not torch.is_grad_enabled():
         chunk = kept.find(weights, Chunk, key)
         return chunk(xs, state) if chunk is not None and kept.takes(chunk, weights, xs, state) else None
     lesson = kept.find(weights, Lesson, key)
     if lesson is None or not kept.takes(lesson, weights, xs, state):
+        return None
+    if not any(t.requires_grad for t in (xs, *weights.named.values(), *(state or ()))):
         return None
     inputs = (xs, *(lesson.zeros if state is None else state), *weights.named.values())
     outputs, *last = _Scan.apply(lesson.call, *inputs)  # type: ignore[no-untyped-call]  # torch does not type it
@@ -93,9 +94,11 @@ def known(program: Program, weights: Weights, xs: Tensor, state: Any, *, reverse
 
 def prepare(plan: Plan, weights: Weights, xs: Tensor) -> None:
     """Lay calls like this one out, unless they are long or that needs copies."""
-    if is_short(plan, weights) and without_copies(plan, weights):
-        kind: type[Lesson | Chunk] = Lesson if plan.gradient else Chunk
-        kept.remember(weights, kind, (plan.program, xs.shape, plan.reverse), lambda: fitting(kind(plan, weights)))
+    kind: type[Lesson | Chunk] = Lesson if plan.gradient else Chunk
+    key = plan.program, xs.shape, plan.reverse
+    if kept.wanted(weights, kind, key):
+        able = is_short(plan, weights) and without_copies(plan, weights)
+        kept.remember(weights, kind, key, lambda: fitting(kind(plan, weights)) if able else None)
 
 
 def plan_input(plan: Plan, weights: Weights, xs: Tensor | None) -> Tensor:

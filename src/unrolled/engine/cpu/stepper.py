@@ -139,8 +139,10 @@ def find(program: Program, weights: Weights, x: Tensor, state: Any) -> Stepper |
 
 def prepare(plan: Plan, weights: Weights, x: Tensor) -> None:
     """Lay a stepper out for calls like this one, unless that needs copies."""
-    if plan.batch <= MOST_ROWS and without_copies(plan, weights):
-        kept.remember(weights, Stepper, (plan.program, x.shape), lambda: fitting(Stepper(plan, weights)))
+    key = plan.program, x.shape
+    if kept.wanted(weights, Stepper, key):
+        able = plan.batch <= MOST_ROWS and without_copies(plan, weights)
+        kept.remember(weights, Stepper, key, lambda: fitting(Stepper(plan, weights)) if able else None)
 
 
 def without_copies(plan: Plan, weights: Weights) -> bool:
