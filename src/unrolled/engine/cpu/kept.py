@@ -10,6 +10,9 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from unrolled.engine.cpu.compiler import compiled
+from unrolled.engine.cpu.large import DTYPES
+from unrolled.engine.plan import Plan
 from unrolled.engine.weights import Weights
 
 T = TypeVar("T")
@@ -51,11 +54,12 @@ def find(weights: Weights, kind: type[T], key: Hashable) -> T | None:
 
 
 class Laid(Protocol):
-    """Something laid out for parameters at these addresses, a type and states of these shapes."""
+    """Something laid out, without copies if it `fits`, for parameters at these addresses, a type and states."""
 
     addresses: list[int]
     dtype: torch.dtype
     shapes: list[tuple[int, int]]
+    fits: bool
 
 
 def takes(found: Laid, weights: Weights, x: Tensor, state: Any) -> bool:
@@ -100,3 +104,15 @@ def remember(weights: Weights, kind: type[T], key: Hashable, make: Callable[[], 
         table.entries.pop(mine, None)
     else:
         table.entries[mine] = Entry(made, table.misses, 1 if old is None else old.times + 1)
+
+
+def without_copies(plan: Plan, weights: Weights) -> bool:
+    """Whether the kernels can read the parameters where they lie."""
+    lanes, sizes = compiled(plan.program, DTYPES[plan.dtype]).lanes, plan.sizes
+    whole = sizes.hidden % lanes == 0 and sizes.output % lanes == 0
+    return whole and plan.program.heads == 1 and all(t.is_contiguous() for t in weights.named.values())
+
+
+def fitting(made: Laid) -> Any:
+    """What was laid out, or None if that took copies after all."""
+    return made if made.fits else None

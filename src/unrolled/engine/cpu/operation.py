@@ -19,7 +19,6 @@ from unrolled.engine.cpu.gradients import Gradients
 from unrolled.engine.cpu.large import DTYPES
 from unrolled.engine.cpu.lesson import Lesson
 from unrolled.engine.cpu.memory import Memory
-from unrolled.engine.cpu.stepper import fitting, without_copies
 from unrolled.engine.plan import Capture, Plan
 from unrolled.engine.tokens import Tokens
 from unrolled.engine.weights import Weights
@@ -97,8 +96,8 @@ def prepare(plan: Plan, weights: Weights, xs: Tensor) -> None:
     kind: type[Lesson | Chunk] = Lesson if plan.gradient else Chunk
     key = plan.program, xs.shape, plan.reverse
     if kept.wanted(weights, kind, key):
-        able = is_short(plan, weights) and without_copies(plan, weights)
-        kept.remember(weights, kind, key, lambda: fitting(kind(plan, weights)) if able else None)
+        able = is_short(plan, weights) and kept.without_copies(plan, weights)
+        kept.remember(weights, kind, key, lambda: kept.fitting(kind(plan, weights)) if able else None)
 
 
 def plan_input(plan: Plan, weights: Weights, xs: Tensor | None) -> Tensor:

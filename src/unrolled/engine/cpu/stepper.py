@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,12 +34,6 @@ NEAR = 100e-6
 # Steps that a thread takes alone first, to know its time; slower ones of the team, the first of which wakes it, after
 # which it does so again; and for how many seconds.
 FIRST, PATIENCE, PENALTY = 8, 3, 0.05
-
-
-class Fits(Protocol):
-    """Something laid out, and whether without copies."""
-
-    fits: bool
 
 
 class Stepper:
@@ -141,17 +135,5 @@ def prepare(plan: Plan, weights: Weights, x: Tensor) -> None:
     """Lay a stepper out for calls like this one, unless that needs copies."""
     key = plan.program, x.shape
     if kept.wanted(weights, Stepper, key):
-        able = plan.batch <= MOST_ROWS and without_copies(plan, weights)
-        kept.remember(weights, Stepper, key, lambda: fitting(Stepper(plan, weights)) if able else None)
-
-
-def without_copies(plan: Plan, weights: Weights) -> bool:
-    """Whether the kernels can read the parameters where they lie."""
-    lanes, sizes = compiled(plan.program, DTYPES[plan.dtype]).lanes, plan.sizes
-    whole = sizes.hidden % lanes == 0 and sizes.output % lanes == 0
-    return whole and plan.program.heads == 1 and all(t.is_contiguous() for t in weights.named.values())
-
-
-def fitting(made: Fits) -> Any:
-    """What was laid out, or None if that took copies after all."""
-    return made if made.fits else None
+        able = plan.batch <= MOST_ROWS and kept.without_copies(plan, weights)
+        kept.remember(weights, Stepper, key, lambda: kept.fitting(Stepper(plan, weights)) if able else None)
